@@ -1,0 +1,72 @@
+# Finds what the optional backends need. Sets FOVEA_HAVE_CUDA, _CUDNN and _ONEDNN and FOVEA_BACKEND_LIBRARIES, and says of each
+# backend whether it is in and, if not, how to get it.
+set(FOVEA_BACKEND_LIBRARIES "")
+
+# fovea_backend(PART found "what it was found as" "remedy")
+function(fovea_backend part found what remedy)
+  if(FOVEA_${part} STREQUAL "OFF")
+    message(STATUS "Backend ${part}: left out, FOVEA_${part}=OFF")
+    set(found FALSE)
+  elseif(found)
+    message(STATUS "Backend ${part}: ${what}")
+  elseif(FOVEA_${part} STREQUAL "AUTO")
+    message(STATUS "Backend ${part}: left out, not found. ${remedy}")
+  else()
+    message(FATAL_ERROR "FOVEA_${part}=ON, but it was not found. ${remedy}")
+  endif()
+  set(FOVEA_HAVE_${part} ${found} PARENT_SCOPE)
+endfunction()
+
+# ---- CUDA: nvcc and the toolkit's libraries
+set(cuda_found FALSE)
+if(NOT FOVEA_CUDA STREQUAL "OFF")
+  if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+    find_program(fovea_nvcc nvcc HINTS ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES bin)
+    if(fovea_nvcc)
+      set(CMAKE_CUDA_COMPILER ${fovea_nvcc})
+    endif()
+  endif()
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80 90a CACHE STRING "Compute capabilities to compile for")
+  endif()
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    enable_language(CUDA)
+    find_package(CUDAToolkit)
+    set(cuda_found ${CUDAToolkit_FOUND})
+  endif()
+endif()
+fovea_backend(CUDA "${cuda_found}" "toolkit ${CUDAToolkit_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}"
+  "Install the CUDA Toolkit (https://developer.nvidia.com/cuda-downloads) and put nvcc on the PATH or set CUDA_PATH. \
+The kernels still run on the CPU: --backend emulated.")
+
+# ---- cuDNN
+set(CUDNN_FOUND FALSE)
+if(FOVEA_HAVE_CUDA AND NOT FOVEA_CUDNN STREQUAL "OFF")
+  find_package(CUDNN QUIET)
+endif()
+fovea_backend(CUDNN "${CUDNN_FOUND}" "cuDNN ${CUDNN_VERSION}"
+  "It needs CUDA and cuDNN 9: pip install nvidia-cudnn-cu13, or set CUDNN_ROOT to an unpacked cuDNN.")
+
+# ---- oneDNN; Debian 12 has 2.6
+set(DNNL_FOUND FALSE)
+if(NOT FOVEA_ONEDNN STREQUAL "OFF")
+  find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.h)
+  find_library(DNNL_LIBRARY dnnl)
+  find_package(OpenMP COMPONENTS C)
+  if(DNNL_INCLUDE_DIR AND DNNL_LIBRARY AND OpenMP_C_FOUND)
+    set(DNNL_FOUND TRUE)
+    file(STRINGS ${DNNL_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h version_lines REGEX "define DNNL_VERSION_(MAJOR|MINOR|PATCH) ")
+    string(REGEX REPLACE "[^0-9]*([0-9]+)[^0-9]+([0-9]+)[^0-9]+([0-9]+).*" "\\1.\\2.\\3" DNNL_VERSION "${version_lines}")
+    if(DNNL_VERSION VERSION_GREATER_EQUAL 3)
+      set(DNNL_FOUND FALSE) # another API
+    endif()
+  endif()
+endif()
+fovea_backend(ONEDNN "${DNNL_FOUND}" "oneDNN ${DNNL_VERSION}"
+  "Install oneDNN 2.x with OpenMP (Debian 12: apt install libdnnl-dev).")
+if(FOVEA_HAVE_ONEDNN)
+  list(APPEND FOVEA_BACKEND_LIBRARIES ${DNNL_LIBRARY} OpenMP::OpenMP_C)
+  include_directories(SYSTEM ${DNNL_INCLUDE_DIR})
+endif()

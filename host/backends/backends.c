@@ -1,0 +1,124 @@
+/* The list of backends, and contexts. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/kernel.h"
+#include "base/error.h"
+
+extern const fv_backend fv_backend_reference, fv_backend_emulated;
+#if FV_HAVE_ONEDNN
+extern const fv_backend fv_backend_onednn;
+#endif
+#if FV_HAVE_CUDA
+extern const fv_backend fv_backend_cuda;
+#endif
+#if FV_HAVE_CUDNN
+extern const fv_backend fv_backend_cudnn;
+#endif
+
+const fv_backend *const fv_backends[] = {
+#if FV_HAVE_CUDA
+    &fv_backend_cuda,
+#endif
+#if FV_HAVE_CUDNN
+    &fv_backend_cudnn,
+#endif
+#if FV_HAVE_ONEDNN
+    &fv_backend_onednn,
+#endif
+    &fv_backend_emulated,
+    &fv_backend_reference,
+    NULL,
+};
+
+/* Every backend there can be, what a build without it lacks, and whether "auto" considers it, in auto's order. */
+static const struct {
+    const char *name, *remedy;
+    bool automatic;
+} known[] = {
+    {"cuda", "the CUDA toolkit (nvcc) was not found when this program was built", true},
+    {"cudnn", "cuDNN 9 or the CUDA toolkit was not found when this program was built", false},
+    {"onednn", "oneDNN (Debian: libdnnl-dev) was not found when this program was built", true},
+    {"emulated", "", false},
+    {"reference", "", true},
+};
+enum { KNOWN = sizeof known / sizeof known[0] };
+
+const char *const *fv_backend_names(void) {
+    static const char *names[KNOWN + 1];
+    for (int i = 0; fv_backends[i]; ++i)
+        names[i] = fv_backends[i]->name;
+    return names;
+}
+
+const fv_backend *fv_backend_find(const char *name) {
+    for (const fv_backend *const *backend = fv_backends; *backend; ++backend)
+        if (!strcmp((*backend)->name, name))
+            return *backend;
+    return NULL;
+}
+
+static fv_status open_backend(const fv_backend *backend, const fv_context_options *options, fv_context **context) {
+    static const fv_context_options defaults;
+    fv_context *created = calloc(1, sizeof *created);
+    if (!created)
+        return fv_fail(FV_NO_MEMORY, "no memory for a context");
+    created->backend = backend;
+    const fv_status status = backend->open(created, options ? options : &defaults);
+    if (status != FV_OK)
+        free(created);
+    else
+        *context = created;
+    return status;
+}
+
+fv_status fv_context_create(const char *name, const fv_context_options *options, fv_context **context) {
+    *context = NULL;
+    const bool automatic = !strcmp(name, "auto");
+    for (int i = 0; i < KNOWN; ++i) {
+        if (automatic ? !known[i].automatic : strcmp(name, known[i].name) != 0)
+            continue;
+        const fv_backend *backend = fv_backend_find(known[i].name);
+        if (!backend && !automatic)
+            return fv_fail(FV_UNSUPPORTED, "backend %s is not in this build: %s", name, known[i].remedy);
+        if (!backend)
+            continue;
+        const fv_status status = open_backend(backend, options, context);
+        if (status != FV_UNSUPPORTED || !automatic)
+            return status;
+    }
+    return fv_fail(FV_BAD_INPUT, "unknown backend '%s': expected auto, cuda, cudnn, onednn, emulated or reference", name);
+}
+
+void fv_context_destroy(fv_context *context) {
+    if (!context)
+        return;
+    context->backend->close(context);
+    free(context);
+}
+
+const char *fv_context_backend(const fv_context *context) {
+    return context->backend->name;
+}
+
+const char *fv_context_description(const fv_context *context) {
+    return context->description;
+}
+
+void fv_context_on_notice(fv_context *context, fv_notice *notice, void *user) {
+    context->notice = notice;
+    context->notice_user = user;
+}
+
+const fv_kernel *fv_kernel_next(const fv_backend *backend, fv_kernel_cursor *cursor) {
+    while (backend->tables[cursor->table]) {
+        const fv_kernel *kernel = &backend->tables[cursor->table][cursor->row];
+        if (kernel->name) {
+            ++cursor->row;
+            return kernel;
+        }
+        ++cursor->table;
+        cursor->row = 0;
+    }
+    return NULL;
+}

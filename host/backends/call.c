@@ -1,0 +1,134 @@
+/* Choosing a kernel for an operation and running it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/kernel.h"
+#include "base/error.h"
+#include "ops/op.h"
+
+extern const fv_backend fv_backend_reference;
+
+const char *fv_kernel_refusal(const fv_kernel *kernel, const fv_context *context, const fv_operation *op, fv_pass pass) {
+    if (kernel->kind != op->kind || kernel->pass != pass)
+        return "it is a kernel of another operation or pass";
+    if (kernel->dtype != fv_operation_dtype(op))
+        return "no kernel of this dtype";
+    if (kernel->min_capability > context->capability && !context->backend->host_memory)
+        return "the device's compute capability is too low";
+    return kernel->supports ? kernel->supports(op) : NULL;
+}
+
+static fv_status prepare_row(fv_call *call, fv_context *context, const fv_kernel *kernel, const fv_operation *op,
+                             fv_pass pass) {
+    *call = (fv_call){.context = context, .kernel = kernel, .op = *op, .pass = pass};
+    if (kernel->prepare)
+        FV_TRY(kernel->prepare(context, op, &call->state));
+    call->workspace = kernel->workspace ? kernel->workspace(op, call->state) : 0;
+    return FV_OK;
+}
+
+fv_status fv_call_prepare_kernel(fv_call *call, fv_context *context, const fv_kernel *kernel, const fv_operation *op,
+                                 fv_pass pass) {
+    memset(call, 0, sizeof *call);
+    const char *refusal = fv_kernel_refusal(kernel, context, op, pass);
+    if (refusal)
+        return fv_fail(FV_UNSUPPORTED, "%s %s: %s", context->backend->name, kernel->name, refusal);
+    return prepare_row(call, context, kernel, op, pass);
+}
+
+/* Takes the first row of `backend` that can run the operation. FV_UNSUPPORTED and the first reason met if none can. */
+static fv_status prepare_from(fv_call *call, fv_context *context, const fv_backend *backend, const fv_operation *op,
+                              fv_pass pass, char reason[256]) {
+    fv_kernel_cursor cursor = {0};
+    for (const fv_kernel *kernel; (kernel = fv_kernel_next(backend, &cursor));) {
+        if (kernel->kind != op->kind || kernel->pass != pass)
+            continue;
+        const char *refusal = fv_kernel_refusal(kernel, context, op, pass);
+        if (!refusal) {
+            const fv_status status = prepare_row(call, context, kernel, op, pass);
+            if (status != FV_UNSUPPORTED)
+                return status;
+            refusal = fv_error_message();
+        }
+        if (!*reason)
+            snprintf(reason, 256, "%s", refusal);
+    }
+    return FV_UNSUPPORTED;
+}
+
+static void announce_stand_in(fv_context *context, const fv_operation *op, fv_pass pass, const char *stand_in,
+                              const char *reason) {
+    if (!context->notice || context->noticed[op->kind][pass])
+        return;
+    context->noticed[op->kind][pass] = true;
+    char line[512];
+    snprintf(line, sizeof line, "%s: %s %s is done by %s (%s)", context->backend->name, fv_kind_name(op->kind),
+             fv_pass_name(pass), stand_in, *reason ? reason : "it has no such kernel");
+    context->notice(context->notice_user, line);
+}
+
+fv_status fv_call_prepare(fv_call *call, fv_context *context, const fv_operation *op, fv_pass pass) {
+    memset(call, 0, sizeof *call);
+    const fv_backend *const candidates[] = {context->backend, context->backend->stand_in, &fv_backend_reference};
+    char reason[256] = "";
+    for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; ++i) {
+        if (!candidates[i])
+            continue;
+        const fv_status status = prepare_from(call, context, candidates[i], op, pass, reason);
+        if (status == FV_UNSUPPORTED)
+            continue;
+        if (status == FV_OK && i > 0)
+            announce_stand_in(context, op, pass, candidates[i]->name, reason);
+        if (status == FV_OK && candidates[i] == &fv_backend_reference && !context->backend->host_memory) {
+            call->bridged = true;
+            call->workspace = 0; /* the bridge allocates it on the host */
+        }
+        return status;
+    }
+    return fv_fail(FV_UNSUPPORTED, "%s: no kernel for %s %s: %s", context->backend->name, fv_kind_name(op->kind),
+                   fv_pass_name(pass), *reason ? reason : "the operation has no such pass");
+}
+
+/* Runs a host kernel on device tensors: fetches the inputs, runs, sends the outputs back. */
+static fv_status run_bridged(const fv_call *call, const fv_buffers *buffers) {
+    const fv_backend *backend = call->context->backend;
+    fv_tensor_spec specs[FV_MAX_SPECS];
+    const int count = fv_operation_signature(&call->op, call->pass, specs);
+    fv_buffers host = {0};
+    fv_status status = FV_OK;
+    for (int i = 0; i < count; ++i) {
+        void **place = &host.at[specs[i].role];
+        FV_TRY_GOTO(status, fv_host_allocate(NULL, fv_spec_bytes(&specs[i]), place), done);
+        if (specs[i].direction != FV_OUT)
+            FV_TRY_GOTO(status,
+                        backend->download(call->context, *place, buffers->at[specs[i].role], fv_spec_bytes(&specs[i])),
+                        done);
+    }
+    if (call->kernel->workspace)
+        FV_TRY_GOTO(status, fv_host_allocate(NULL, call->kernel->workspace(&call->op, call->state), &host.workspace), done);
+    FV_TRY_GOTO(status, call->kernel->run(call->context, &call->op, call->state, &host), done);
+    for (int i = 0; i < count; ++i)
+        if (specs[i].direction != FV_IN)
+            FV_TRY_GOTO(status,
+                        backend->upload(call->context, buffers->at[specs[i].role], host.at[specs[i].role],
+                                        fv_spec_bytes(&specs[i])),
+                        done);
+done:
+    for (int role = 0; role < FV_ROLES; ++role)
+        fv_host_deallocate(NULL, host.at[role]);
+    fv_host_deallocate(NULL, host.workspace);
+    return status;
+}
+
+fv_status fv_call_run(const fv_call *call, const fv_buffers *buffers) {
+    if (call->bridged)
+        return run_bridged(call, buffers);
+    return call->kernel->run(call->context, &call->op, call->state, buffers);
+}
+
+void fv_call_release(fv_call *call) {
+    if (call->kernel && call->kernel->release)
+        call->kernel->release(call->state);
+    memset(call, 0, sizeof *call);
+}

@@ -1,0 +1,51 @@
+/* Memory of the CPU backends. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/kernel.h"
+#include "base/checked.h"
+#include "base/error.h"
+
+enum { ALIGNMENT = 256 };
+
+fv_status fv_host_allocate(fv_context *context, size_t bytes, void **pointer) {
+    (void)context;
+    *pointer = NULL;
+    /* An empty tensor still gets an address of its own. */
+    if (bytes <= (size_t)INT64_MAX - ALIGNMENT)
+        *pointer = aligned_alloc(ALIGNMENT, (size_t)fv_round_up(bytes ? (int64_t)bytes : 1, ALIGNMENT));
+    return *pointer ? FV_OK : fv_fail(FV_NO_MEMORY, "no memory for %zu bytes", bytes);
+}
+
+void fv_host_deallocate(fv_context *context, void *pointer) {
+    (void)context;
+    free(pointer);
+}
+
+static fv_status copy(void *to, const void *from, size_t bytes) {
+    if (bytes)
+        memcpy(to, from, bytes);
+    return FV_OK;
+}
+
+fv_status fv_host_upload(fv_context *context, void *device, const void *host, size_t bytes) {
+    (void)context;
+    return copy(device, host, bytes);
+}
+
+fv_status fv_host_download(fv_context *context, void *host, const void *device, size_t bytes) {
+    (void)context;
+    return copy(host, device, bytes);
+}
+
+fv_status fv_host_clear(fv_context *context, void *device, size_t bytes) {
+    (void)context;
+    if (bytes)
+        memset(device, 0, bytes);
+    return FV_OK;
+}
+
+fv_status fv_host_synchronize(fv_context *context) {
+    (void)context;
+    return FV_OK;
+}

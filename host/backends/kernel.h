@@ -1,0 +1,134 @@
+/* The kernel table and the backend vtable: everything a backend is to the rest of the library.
+ *
+ * A kernel variant is one row. Selection, `fovea kernels`, verification, benchmarks and tests walk the rows; nothing else
+ * dispatches. To add a kernel, write its run function and add its row to the array at the end of the same file.
+ */
+#ifndef FOVEA_BACKENDS_KERNEL_H
+#define FOVEA_BACKENDS_KERNEL_H
+
+#include <stdbool.h>
+
+#include <fovea/context.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Device pointers by role. Roles that the pass lacks, and the bias of an operation without one, are NULL. */
+typedef struct fv_buffers {
+    void *at[FV_ROLES];
+    void *workspace; /* at least workspace() bytes, 256-byte aligned, contents undefined */
+} fv_buffers;
+
+typedef struct fv_kernel {
+    fv_kind kind;
+    fv_pass pass;
+    fv_dtype dtype;
+    const char *name;   /* method, such as "direct_tile"; unique per kind, pass, dtype and backend */
+    int min_capability; /* least compute capability, 80 for sm_80; 0 where that means nothing */
+    bool deterministic; /* the same bits on every run */
+    unsigned omits;     /* bit set of FV_OUT roles that this kernel leaves untouched */
+
+    /* NULL if the kernel can do this operation, else why not (a string that stays valid). Optional: NULL means anything. */
+    const char *(*supports)(const fv_operation *op);
+
+    /* Work worth doing once per operation (a vendor's plan, say); *state goes to the others. Optional. FV_UNSUPPORTED if
+     * only the attempt shows that it cannot be done. */
+    fv_status (*prepare)(fv_context *context, const fv_operation *op, void **state);
+    void (*release)(void *state);
+
+    /* Bytes of workspace. Optional: NULL means none. */
+    size_t (*workspace)(const fv_operation *op, const void *state);
+
+    /* Computes the pass. May return before the device is done. */
+    fv_status (*run)(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers);
+} fv_kernel;
+
+/* Ends a row array. */
+#define FV_KERNELS_END {.name = NULL}
+
+typedef struct fv_backend {
+    const char *name;
+
+    /* NULL-terminated list of row arrays; within an operation and pass, the first row that supports the case is chosen. */
+    const fv_kernel *const *tables;
+
+    /* Another backend that works on the same memory and stands in for missing operations (cuda for cudnn); may be NULL. */
+    const struct fv_backend *stand_in;
+
+    /* Pointers can be dereferenced by the host. */
+    bool host_memory;
+
+    /* Fills context->device and context->description. */
+    fv_status (*open)(fv_context *context, const fv_context_options *options);
+    void (*close)(fv_context *context);
+
+    /* Memory is 256-byte aligned. Copies are ordered with the kernels; when upload returns, the source may be reused, and
+     * when download returns, the data is there. */
+    fv_status (*allocate)(fv_context *context, size_t bytes, void **pointer);
+    void (*deallocate)(fv_context *context, void *pointer);
+    fv_status (*upload)(fv_context *context, void *device, const void *host, size_t bytes);
+    fv_status (*download)(fv_context *context, void *host, const void *device, size_t bytes);
+    fv_status (*clear)(fv_context *context, void *device, size_t bytes);
+    fv_status (*synchronize)(fv_context *context);
+} fv_backend;
+
+struct fv_context {
+    const fv_backend *backend;
+    void *device;          /* the backend's own: handles, stream, threads */
+    int capability;        /* compute capability, 90 for sm_90; 0 on the CPU */
+    char description[128]; /* such as "oneDNN 2.6.3, 2 threads" */
+    fv_notice *notice;
+    void *notice_user;
+    bool noticed[FV_KINDS][FV_PASSES];
+};
+
+/* Host memory, shared by the CPU backends. */
+fv_status fv_host_allocate(fv_context *context, size_t bytes, void **pointer);
+void fv_host_deallocate(fv_context *context, void *pointer);
+fv_status fv_host_upload(fv_context *context, void *device, const void *host, size_t bytes);
+fv_status fv_host_download(fv_context *context, void *host, const void *device, size_t bytes);
+fv_status fv_host_clear(fv_context *context, void *device, size_t bytes);
+fv_status fv_host_synchronize(fv_context *context);
+
+/* The backends compiled in, NULL-terminated, in the order of fv_backend_names(). */
+extern const fv_backend *const fv_backends[];
+const fv_backend *fv_backend_find(const char *name);
+
+/* The rows of a backend, one after the other: start with a zeroed cursor; NULL at the end. */
+typedef struct fv_kernel_cursor {
+    int table, row;
+} fv_kernel_cursor;
+const fv_kernel *fv_kernel_next(const fv_backend *backend, fv_kernel_cursor *cursor);
+
+/* Why this row cannot run the operation on this context: another kind, pass or dtype, capability, supports(); NULL if it
+ * can, as far as can be said before prepare(). */
+const char *fv_kernel_refusal(const fv_kernel *kernel, const fv_context *context, const fv_operation *op, fv_pass pass);
+
+/* An operation bound to the kernel that runs it. */
+typedef struct fv_call {
+    fv_context *context;
+    const fv_kernel *kernel;
+    fv_operation op;
+    fv_pass pass;
+    void *state;
+    size_t workspace; /* bytes that run wants in buffers->workspace */
+    bool bridged;     /* reference stands in for a device backend: tensors travel through host memory */
+} fv_call;
+
+/* Chooses the first row that can run the operation: the backend's own, its stand-in's, reference's; and prepares it.
+ * FV_UNSUPPORTED if there is none, with the first reason met. */
+fv_status fv_call_prepare(fv_call *call, fv_context *context, const fv_operation *op, fv_pass pass);
+
+/* The same for one given row of the context's backend, without falling back. */
+fv_status fv_call_prepare_kernel(fv_call *call, fv_context *context, const fv_kernel *kernel, const fv_operation *op,
+                                 fv_pass pass);
+fv_status fv_call_run(const fv_call *call, const fv_buffers *buffers);
+
+/* Fine on a zeroed call. */
+void fv_call_release(fv_call *call);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

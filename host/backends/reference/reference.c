@@ -1,0 +1,70 @@
+#include "backends/reference/reference.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+
+static const fv_kernel *const tables[] = {
+    fv_reference_conv2d, fv_reference_maxpool, fv_reference_linear, fv_reference_relu,
+    fv_reference_softmax_xent, fv_reference_batch, fv_reference_update, NULL,
+};
+
+static fv_status open_reference(fv_context *context, const fv_context_options *options) {
+    (void)options;
+    snprintf(context->description, sizeof context->description, "plain loops in double precision, 1 thread");
+    return FV_OK;
+}
+
+static void close_reference(fv_context *context) {
+    (void)context;
+}
+
+const fv_backend fv_backend_reference = {
+    .name = "reference",
+    .tables = tables,
+    .host_memory = true,
+    .open = open_reference,
+    .close = close_reference,
+    .allocate = fv_host_allocate,
+    .deallocate = fv_host_deallocate,
+    .upload = fv_host_upload,
+    .download = fv_host_download,
+    .clear = fv_host_clear,
+    .synchronize = fv_host_synchronize,
+};
+
+static void widen(double *to, const float *from, int64_t elements) {
+    for (int64_t i = 0; i < elements; ++i)
+        to[i] = from[i];
+}
+
+static void round_off(float *to, const double *from, int64_t elements) {
+    for (int64_t i = 0; i < elements; ++i)
+        to[i] = (float)from[i];
+}
+
+fv_status fv_reference_run_f32(const fv_operation *op, fv_pass pass, fv_reference_loops *loops, const fv_buffers *buffers) {
+    fv_tensor_spec specs[FV_MAX_SPECS];
+    const int count = fv_operation_signature(op, pass, specs);
+    void *wide[FV_MAX_SPECS] = {0};
+    void *at[FV_ROLES];
+    memcpy(at, buffers->at, sizeof at);
+    fv_status status = FV_OK;
+    for (int i = 0; i < count; ++i) {
+        if (specs[i].dtype != FV_F32)
+            continue;
+        FV_TRY_GOTO(status, fv_host_allocate(NULL, 2 * fv_spec_bytes(&specs[i]), &wide[i]), done);
+        at[specs[i].role] = wide[i];
+        if (specs[i].direction != FV_OUT)
+            widen(wide[i], buffers->at[specs[i].role], fv_shape_elements(&specs[i].shape));
+    }
+    loops(op, at);
+    for (int i = 0; i < count; ++i)
+        if (wide[i] && specs[i].direction != FV_IN)
+            round_off(buffers->at[specs[i].role], wide[i], fv_shape_elements(&specs[i].shape));
+done:
+    for (int i = 0; i < count; ++i)
+        fv_host_deallocate(NULL, wide[i]);
+    return status;
+}

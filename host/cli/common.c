@@ -1,0 +1,84 @@
+#include <errno.h>
+#include <math.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+int fv_report(const char *command, fv_status status) {
+    fprintf(stderr, "fovea %s: %s\n", command, fv_error_message());
+    return status == FV_MISMATCH || status == FV_DEVICE || status == FV_NO_MEMORY ? FV_EXIT_FAILED : FV_EXIT_USAGE;
+}
+
+int64_t fv_option_count(const struct argp_state *state, const char *option, const char *text, int64_t low, int64_t high) {
+    char *end;
+    errno = 0;
+    const long long value = strtoll(text, &end, 10);
+    if (errno || end == text || *end || value < low || value > high)
+        argp_failure(state, FV_EXIT_USAGE, 0, "--%s=%s: expected a whole number from %" PRId64 " to %" PRId64, option, text, low,
+                     high);
+    return value;
+}
+
+double fv_option_positive(const struct argp_state *state, const char *option, const char *text) {
+    char *end;
+    const double value = strtod(text, &end);
+    if (end == text || *end || !isfinite(value) || value <= 0)
+        argp_failure(state, FV_EXIT_USAGE, 0, "--%s=%s: expected a positive number", option, text);
+    return value;
+}
+
+const char *fv_default_data(char *buffer, size_t size) {
+    static const char here[] = "data/mnist";
+    if (!access(here, R_OK))
+        return here;
+    char program[PATH_MAX];
+    const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (length <= 0)
+        return here;
+    program[length] = '\0';
+    const char *folder = dirname(program);
+    static const char *const places[] = {"../data/mnist", "../share/fovea/mnist"};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; ++i) {
+        const int written = snprintf(buffer, size, "%s/%s", folder, places[i]);
+        if (written > 0 && (size_t)written < size && !access(buffer, R_OK))
+            return buffer;
+    }
+    return here;
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+void fv_progress_begin(fv_progress *progress) {
+    *progress = (fv_progress){.terminal = isatty(STDERR_FILENO) != 0, .start = now()};
+}
+
+void fv_progress_draw(fv_progress *progress, int64_t done, int64_t all, const char *unit) {
+    enum { WIDTH = 30 };
+    const double time = now();
+    if (!progress->terminal || (time - progress->drawn < 0.1 && done < all))
+        return;
+    progress->drawn = time;
+    progress->shown = true;
+    const int filled = (int)(WIDTH * done / (all ? all : 1));
+    const double left = done ? (time - progress->start) / (double)done * (double)(all - done) : 0;
+    fprintf(stderr, "\r[%.*s%*s] %" PRId64 "/%" PRId64 " %s, %.0f s left \033[K", filled, "==============================",
+            WIDTH - filled, "", done, all, unit, left);
+    fflush(stderr);
+}
+
+void fv_progress_clear(fv_progress *progress) {
+    if (progress->shown)
+        fprintf(stderr, "\r\033[K");
+    progress->shown = false;
+}

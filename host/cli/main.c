@@ -1,0 +1,100 @@
+/* fovea COMMAND [OPTIONS]: finds the command and hands over. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} commands[] = {
+    {"train", fv_command_train, "train a digit classifier"},
+};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void print_help(void) {
+    printf("Usage: fovea COMMAND [OPTIONS]\n\n"
+           "A CNN engine with hand-written CUDA kernels.\n\nCommands:\n");
+    for (int i = 0; i < COMMANDS; ++i)
+        printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+    printf("\n  fovea COMMAND --help says more; fovea --version lists the backends of this build.\n");
+}
+
+static void print_version(void) {
+    printf("fovea %s\nbackends:", FV_VERSION);
+    for (const char *const *name = fv_backend_names(); *name; ++name)
+        printf(" %s", *name);
+    printf("\n");
+}
+
+/* Changes of one letter that lead from a to b (Levenshtein), for short words. */
+static size_t edit_distance(const char *a, const char *b) {
+    enum { LONGEST = 32 };
+    const size_t m = strlen(a), n = strlen(b);
+    size_t row[LONGEST + 1];
+    if (m > LONGEST || n > LONGEST)
+        return LONGEST;
+    for (size_t j = 0; j <= n; ++j)
+        row[j] = j;
+    for (size_t i = 1; i <= m; ++i) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; ++j) {
+            const size_t replace = diagonal + (a[i - 1] != b[j - 1]), remove = row[j] + 1, insert = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = replace < remove ? replace : remove;
+            row[j] = insert < row[j] ? insert : row[j];
+        }
+    }
+    return row[n];
+}
+
+static int unknown_command(const char *word) {
+    int best = 0;
+    for (int i = 1; i < COMMANDS; ++i)
+        if (edit_distance(word, commands[i].name) < edit_distance(word, commands[best].name))
+            best = i;
+    if (edit_distance(word, commands[best].name) <= 2)
+        fprintf(stderr, "fovea: unknown command '%s': did you mean '%s'?\n", word, commands[best].name);
+    else
+        fprintf(stderr, "fovea: unknown command '%s': 'fovea --help' lists the commands\n", word);
+    return FV_EXIT_USAGE;
+}
+
+static int dispatch(int argc, char **argv) {
+    if (argc < 2) {
+        fprintf(stderr, "fovea: no command given: 'fovea --help' lists the commands\n");
+        return FV_EXIT_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        print_help();
+        return FV_EXIT_GOOD;
+    }
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+        print_version();
+        return FV_EXIT_GOOD;
+    }
+    for (int i = 0; i < COMMANDS; ++i)
+        if (!strcmp(argv[1], commands[i].name))
+            return commands[i].run(argc - 1, argv + 1);
+    return unknown_command(argv[1]);
+}
+
+int main(int argc, char **argv) {
+    /* A reader that went away (fovea train | head) must not cost the trained weights. */
+    signal(SIGPIPE, SIG_IGN);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    argp_err_exit_status = FV_EXIT_USAGE;
+    int status = dispatch(argc, argv);
+    /* EPIPE from an earlier line is no failure, a full disk is. */
+    errno = 0;
+    const bool failed = ferror(stdout) != 0;
+    if ((fclose(stdout) != 0 || failed) && errno && errno != EPIPE && status == FV_EXIT_GOOD) {
+        fprintf(stderr, "fovea: cannot write the output: %s\n", strerror(errno));
+        status = FV_EXIT_USAGE;
+    }
+    return status;
+}

@@ -1,0 +1,54 @@
+/* batch: gathers and normalises a batch of images; see fv_batch in include/fovea/operations.h. */
+#include "base/error.h"
+#include "ops/op.h"
+
+static const fv_field fields[] = {
+    {"n", FV_FIELD_COUNT, offsetof(fv_batch, n), "1"},
+    {"items", FV_FIELD_COUNT, offsetof(fv_batch, items), NULL},
+    {"elements", FV_FIELD_COUNT, offsetof(fv_batch, elements), NULL},
+    {"scale", FV_FIELD_REAL, offsetof(fv_batch, scale), "1"},
+    {"shift", FV_FIELD_REAL, offsetof(fv_batch, shift), "0"},
+    {"dtype", FV_FIELD_DTYPE, offsetof(fv_batch, dtype), "f32"},
+};
+
+static fv_status validate(const fv_operation *op) {
+    FV_TRY(fv_require_count("batch", "n", op->batch.n, 0));
+    FV_TRY(fv_require_count("batch", "items", op->batch.items, 1));
+    FV_TRY(fv_require_count("batch", "elements", op->batch.elements, 1));
+    if (op->batch.items > INT32_MAX)
+        return fv_fail(FV_BAD_INPUT, "batch: items must be below 2^31");
+    return FV_OK;
+}
+
+static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs) {
+    const fv_batch *d = &op->batch;
+    if (pass != FV_FORWARD)
+        return 0;
+    fv_tensor_spec *end = specs;
+    end = fv_spec_add(end, FV_IMAGES, FV_IN, FV_U8, 2, d->items, d->elements, 0, 0);
+    end = fv_spec_add(end, FV_IMAGE_LABELS, FV_IN, FV_U8, 1, d->items, 0, 0, 0);
+    end = fv_spec_add(end, FV_ORDER, FV_IN, FV_I32, 1, d->n, 0, 0, 0);
+    end = fv_spec_add(end, FV_X, FV_OUT, d->dtype, 2, d->n, d->elements, 0, 0);
+    end = fv_spec_add(end, FV_LABELS, FV_OUT, FV_I32, 1, d->n, 0, 0, 0);
+    return (int)(end - specs);
+}
+
+static int64_t macs(const fv_operation *op, fv_pass pass) {
+    (void)pass;
+    return op->batch.n * op->batch.elements;
+}
+
+static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
+    (void)op, (void)pass;
+    return role == FV_LABELS ? 0 : 2;
+}
+
+const fv_op_info fv_batch_info = {
+    .name = "batch",
+    .fields = fields,
+    .field_count = sizeof fields / sizeof fields[0],
+    .validate = validate,
+    .signature = signature,
+    .macs = macs,
+    .reduction = reduction,
+};

@@ -1,0 +1,249 @@
+/* The text form of operations: "name key=value key=value ...", driven by each operation's field table. */
+#include "ops/op.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+enum { TOKEN_SIZE = 96 };
+
+/* Copies the next blank-separated word into `word`; false at the end of the text. A longer word is cut, which no valid one is. */
+static bool next_word(const char **text, char word[TOKEN_SIZE]) {
+    const char *p = *text;
+    while (isspace((unsigned char)*p))
+        ++p;
+    size_t length = 0;
+    for (; *p && !isspace((unsigned char)*p); ++p)
+        if (length + 1 < TOKEN_SIZE)
+            word[length++] = *p;
+    word[length] = '\0';
+    *text = p;
+    return length > 0;
+}
+
+/* Reads a decimal integer and leaves *text behind it. */
+static bool read_count(const char **text, int64_t *value) {
+    if (!isdigit((unsigned char)**text) && !(**text == '-' && isdigit((unsigned char)(*text)[1])))
+        return false;
+    char *end;
+    errno = 0;
+    const long long parsed = strtoll(*text, &end, 10);
+    if (errno)
+        return false;
+    *value = parsed;
+    *text = end;
+    return true;
+}
+
+/* Reads up to `limit` integers separated by `separator`; 0 unless the whole text is read. */
+static int read_list(const char *text, char separator, int limit, int64_t *values) {
+    int count = 0;
+    for (;;) {
+        if (count == limit || !read_count(&text, &values[count]))
+            return 0;
+        ++count;
+        if (*text == '\0')
+            return count;
+        if (*text++ != separator)
+            return 0;
+    }
+}
+
+static bool parse_pair(const char *text, int64_t pair[2]) {
+    const int count = read_list(text, 'x', 2, pair);
+    if (count == 1)
+        pair[1] = pair[0];
+    return count > 0;
+}
+
+static bool parse_pads(const char *text, int64_t pads[4]) {
+    int64_t v[4];
+    if (!strcmp(text, "valid") || !strcmp(text, "same")) {
+        for (int i = 0; i < 4; ++i)
+            pads[i] = text[0] == 's' ? FV_PAD_SAME : 0;
+        return true;
+    }
+    if (read_list(text, ',', 4, v) == 4) {
+        memcpy(pads, v, sizeof v);
+    } else if (parse_pair(text, v)) {
+        pads[0] = pads[1] = v[0];
+        pads[2] = pads[3] = v[1];
+    } else {
+        return false;
+    }
+    /* Negative numbers must not pass for FV_PAD_SAME. */
+    return pads[0] >= 0 && pads[1] >= 0 && pads[2] >= 0 && pads[3] >= 0;
+}
+
+static bool parse_dtype(const char *text, fv_dtype *dtype) {
+    for (fv_dtype d = FV_F32; d <= FV_F64; ++d)
+        if (!strcmp(text, fv_dtype_name(d))) {
+            *dtype = d;
+            return true;
+        }
+    return false;
+}
+
+static bool parse_real(const char *text, double *value) {
+    char *end;
+    *value = strtod(text, &end);
+    return end != text && *end == '\0' && *value - *value == 0; /* finite */
+}
+
+static void *member(const fv_field *field, const fv_operation *op) {
+    /* All members of the union start at the same address. */
+    return (char *)(uintptr_t)&op->conv2d + field->offset;
+}
+
+static const fv_field *dtype_field(const fv_operation *op) {
+    const fv_field *field = fv_op_info_of(op->kind)->fields;
+    while (field->type != FV_FIELD_DTYPE)
+        ++field; /* every operation has one */
+    return field;
+}
+
+fv_dtype fv_operation_dtype(const fv_operation *op) {
+    return *(const fv_dtype *)member(dtype_field(op), op);
+}
+
+void fv_operation_set_dtype(fv_operation *op, fv_dtype dtype) {
+    *(fv_dtype *)member(dtype_field(op), op) = dtype;
+}
+
+static bool parse_value(const fv_field *field, const char *text, fv_operation *op) {
+    void *place = member(field, op);
+    switch (field->type) {
+    case FV_FIELD_COUNT:
+        return read_list(text, 'x', 1, place) == 1;
+    case FV_FIELD_PAIR:
+        return parse_pair(text, place);
+    case FV_FIELD_PADS:
+        return parse_pads(text, place);
+    case FV_FIELD_REAL:
+        return parse_real(text, place);
+    case FV_FIELD_DTYPE:
+        return parse_dtype(text, place);
+    }
+    return false;
+}
+
+static const char *expectation(fv_field_type type) {
+    switch (type) {
+    case FV_FIELD_COUNT:
+        return "a whole number";
+    case FV_FIELD_PAIR:
+        return "HEIGHTxWIDTH or one whole number";
+    case FV_FIELD_PADS:
+        return "PAD, HEIGHTxWIDTH, TOP,BOTTOM,LEFT,RIGHT (none negative), same or valid";
+    case FV_FIELD_REAL:
+        return "a number";
+    case FV_FIELD_DTYPE:
+        return "f32 or f64";
+    }
+    return "";
+}
+
+fv_status fv_fields_parse(const fv_op_info *info, const char *text, unsigned preset, fv_operation *op) {
+    unsigned given = 0;
+    char word[TOKEN_SIZE];
+    while (next_word(&text, word)) {
+        char *value = strchr(word, '=');
+        if (!value)
+            return fv_fail(FV_BAD_INPUT, "%s: '%s' is not of the form key=value", info->name, word);
+        *value++ = '\0';
+        int i = 0;
+        while (i < info->field_count && strcmp(info->fields[i].key, word))
+            ++i;
+        if (i == info->field_count)
+            return fv_fail(FV_BAD_INPUT, "%s: unknown key '%s'", info->name, word);
+        if (preset >> i & 1)
+            return fv_fail(FV_BAD_INPUT, "%s: key '%s' cannot be set here", info->name, word);
+        if (given >> i & 1)
+            return fv_fail(FV_BAD_INPUT, "%s: key '%s' is given twice", info->name, word);
+        if (!parse_value(&info->fields[i], value, op))
+            return fv_fail(FV_BAD_INPUT, "%s: %s=%s: expected %s", info->name, word, value,
+                           expectation(info->fields[i].type));
+        given |= 1u << i;
+    }
+    for (int i = 0; i < info->field_count; ++i) {
+        const fv_field *field = &info->fields[i];
+        if ((given | preset) >> i & 1)
+            continue;
+        if (!field->preset)
+            return fv_fail(FV_BAD_INPUT, "%s: key '%s' is missing", info->name, field->key);
+        parse_value(field, field->preset, op);
+    }
+    return FV_OK;
+}
+
+fv_status fv_operation_parse(const char *text, fv_operation *op) {
+    char word[TOKEN_SIZE];
+    if (!next_word(&text, word))
+        return fv_fail(FV_BAD_INPUT, "empty operation: expected a name such as conv2d, then key=value");
+    fv_operation parsed = {0};
+    for (fv_kind kind = 0; kind < FV_KINDS; ++kind) {
+        const fv_op_info *info = fv_op_info_of(kind);
+        if (strcmp(info->name, word))
+            continue;
+        parsed.kind = kind;
+        FV_TRY(fv_fields_parse(info, text, 0, &parsed));
+        if (info->resolve)
+            info->resolve(&parsed);
+        FV_TRY(fv_operation_validate(&parsed));
+        *op = parsed;
+        return FV_OK;
+    }
+    return fv_fail(FV_BAD_INPUT, "unknown operation '%s'", word);
+}
+
+static int print_value(const fv_field *field, const fv_operation *op, char *buffer, size_t size) {
+    const int64_t *v = member(field, op);
+    switch (field->type) {
+    case FV_FIELD_COUNT:
+        return snprintf(buffer, size, "%" PRId64, v[0]);
+    case FV_FIELD_PAIR:
+        /* A filter always shows both extents, a stride or dilation only where they differ. */
+        if (v[0] == v[1] && field->preset)
+            return snprintf(buffer, size, "%" PRId64, v[0]);
+        return snprintf(buffer, size, "%" PRId64 "x%" PRId64, v[0], v[1]);
+    case FV_FIELD_PADS:
+        if (v[0] != v[1] || v[2] != v[3])
+            return snprintf(buffer, size, "%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64, v[0], v[1], v[2], v[3]);
+        if (v[0] != v[2])
+            return snprintf(buffer, size, "%" PRId64 "x%" PRId64, v[0], v[2]);
+        return snprintf(buffer, size, "%" PRId64, v[0]);
+    case FV_FIELD_REAL: {
+        /* The shortest decimal that reads back as the same number. */
+        double real, back;
+        memcpy(&real, v, sizeof real);
+        int length = 0;
+        char digits[32];
+        for (int precision = 1; precision <= 17; ++precision) {
+            length = snprintf(digits, sizeof digits, "%.*g", precision, real);
+            if (parse_real(digits, &back) && back == real)
+                break;
+        }
+        return length < 0 ? length : snprintf(buffer, size, "%s", digits);
+    }
+    case FV_FIELD_DTYPE:
+        return snprintf(buffer, size, "%s", fv_dtype_name(*(const fv_dtype *)member(field, op)));
+    }
+    return 0;
+}
+
+int fv_operation_print(const fv_operation *op, char *buffer, size_t size) {
+    const fv_op_info *info = fv_op_info_of(op->kind);
+    int length = snprintf(buffer, size, "%s", info->name);
+    for (int i = 0; i < info->field_count; ++i) {
+        char value[TOKEN_SIZE];
+        print_value(&info->fields[i], op, value, sizeof value);
+        const size_t used = (size_t)length < size ? (size_t)length : size;
+        length += snprintf(buffer ? buffer + used : NULL, size - used, " %s=%s", info->fields[i].key, value);
+    }
+    return length;
+}

@@ -1,0 +1,83 @@
+/* linear: see fv_linear in include/fovea/operations.h. */
+#include "base/error.h"
+#include "ops/op.h"
+
+#include <inttypes.h>
+
+static const fv_field fields[] = {
+    {"n", FV_FIELD_COUNT, offsetof(fv_linear, n), "1"},
+    {"c", FV_FIELD_COUNT, offsetof(fv_linear, c), NULL},
+    {"k", FV_FIELD_COUNT, offsetof(fv_linear, k), NULL},
+    {"bias", FV_FIELD_COUNT, offsetof(fv_linear, bias), "0"},
+    {"dtype", FV_FIELD_DTYPE, offsetof(fv_linear, dtype), "f32"},
+};
+
+static fv_status validate(const fv_operation *op) {
+    const fv_linear *d = &op->linear;
+    FV_TRY(fv_require_count("linear", "n", d->n, 0));
+    FV_TRY(fv_require_count("linear", "c", d->c, 1));
+    FV_TRY(fv_require_count("linear", "k", d->k, 1));
+    if (d->bias != 0 && d->bias != 1)
+        return fv_fail(FV_BAD_INPUT, "linear: bias=%" PRId64 " must be 0 or 1", d->bias);
+    const int64_t factors[] = {d->n, d->c, d->k};
+    return fv_require_product("linear", "the number of multiply-accumulates", factors, 3);
+}
+
+static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs) {
+    const fv_linear *d = &op->linear;
+    fv_tensor_spec *end = specs;
+    switch (pass) {
+    case FV_FORWARD:
+        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, 2, d->n, d->c, 0, 0);
+        end = fv_spec_add(end, FV_W, FV_IN, d->dtype, 2, d->k, d->c, 0, 0);
+        if (d->bias)
+            end = fv_spec_add(end, FV_B, FV_IN, d->dtype, 1, d->k, 0, 0, 0);
+        end = fv_spec_add(end, FV_Y, FV_OUT, d->dtype, 2, d->n, d->k, 0, 0);
+        break;
+    case FV_BACKWARD_DATA:
+        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, 2, d->n, d->k, 0, 0);
+        end = fv_spec_add(end, FV_W, FV_IN, d->dtype, 2, d->k, d->c, 0, 0);
+        end = fv_spec_add(end, FV_DX, FV_OUT, d->dtype, 2, d->n, d->c, 0, 0);
+        break;
+    case FV_BACKWARD_WEIGHTS:
+        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, 2, d->n, d->c, 0, 0);
+        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, 2, d->n, d->k, 0, 0);
+        end = fv_spec_add(end, FV_DW, FV_OUT, d->dtype, 2, d->k, d->c, 0, 0);
+        if (d->bias)
+            end = fv_spec_add(end, FV_DB, FV_OUT, d->dtype, 1, d->k, 0, 0, 0);
+        break;
+    case FV_PASSES:
+        break;
+    }
+    return (int)(end - specs);
+}
+
+static int64_t macs(const fv_operation *op, fv_pass pass) {
+    (void)pass; /* the same products in every pass */
+    return op->linear.n * op->linear.c * op->linear.k;
+}
+
+static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
+    const fv_linear *d = &op->linear;
+    (void)role;
+    switch (pass) {
+    case FV_FORWARD:
+        return d->c + d->bias;
+    case FV_BACKWARD_DATA:
+        return d->k;
+    default:
+        return d->n;
+    }
+}
+
+const fv_op_info fv_linear_info = {
+    .name = "linear",
+    .fields = fields,
+    .field_count = sizeof fields / sizeof fields[0],
+    .validate = validate,
+    .signature = signature,
+    .macs = macs,
+    .reduction = reduction,
+    .linear = true,
+    .integral = true,
+};

@@ -1,0 +1,92 @@
+/* The table of operations: one fv_op_info per kind, one file per operation. */
+#ifndef FOVEA_OPS_OP_H
+#define FOVEA_OPS_OP_H
+
+#include <stdbool.h>
+
+#include <fovea/operations.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How a key of the text form maps to members of the descriptor. */
+typedef enum fv_field_type {
+    FV_FIELD_COUNT, /* one int64_t */
+    FV_FIELD_PAIR,  /* two: "3x5" (height x width) or "3" for both */
+    FV_FIELD_PADS,  /* four: top, bottom, left, right; "1", "1x2" (height x width), "0,1,2,3", "same" or "valid" */
+    FV_FIELD_REAL,  /* one double */
+    FV_FIELD_DTYPE  /* one fv_dtype, f32 or f64 */
+} fv_field_type;
+
+typedef struct fv_field {
+    const char *key;
+    fv_field_type type;
+    size_t offset;      /* within the operation's struct */
+    const char *preset; /* default as text; NULL: the key must be given */
+} fv_field;
+
+enum { FV_PAD_SAME = -1 }; /* what "same" leaves in the pads for resolve() */
+
+typedef struct fv_op_info {
+    const char *name;
+    const fv_field *fields;
+    int field_count;
+    /* Fills in what the text left implicit; NULL if there is nothing. */
+    void (*resolve)(fv_operation *op);
+    fv_status (*validate)(const fv_operation *op);
+    int (*signature)(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs);
+    int64_t (*macs)(const fv_operation *op, fv_pass pass);
+    /* Number of terms summed into one element of output `role`: the K of the error bound. 0: the result is exact, it only
+     * selects or copies. */
+    int64_t (*reduction)(const fv_operation *op, fv_pass pass, fv_role role);
+    bool linear;   /* linear in each input, so the passes satisfy the adjoint law */
+    bool integral; /* integer inputs give integer outputs: sums of products, or selections */
+} fv_op_info;
+
+extern const fv_op_info fv_conv2d_info, fv_maxpool_info, fv_linear_info, fv_relu_info, fv_softmax_xent_info, fv_batch_info,
+    fv_sgd_info, fv_adam_info;
+
+const fv_op_info *fv_op_info_of(fv_kind kind);
+
+/* The dtype of a descriptor, for code that treats all kinds alike. */
+fv_dtype fv_operation_dtype(const fv_operation *op);
+void fv_operation_set_dtype(fv_operation *op, fv_dtype dtype);
+
+/* Reads "key=value key=value ..." into op, whose kind is set; does not resolve or validate. Fields with a bit in `preset`
+ * (bit i for info->fields[i]) hold their value already and may not be named; the others take their default if omitted. */
+fv_status fv_fields_parse(const fv_op_info *info, const char *text, unsigned preset, fv_operation *op);
+
+/* ---- for the operations' own files ---- */
+
+/* Describes a tensor of up to four extents; returns the next free place. */
+fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype, int rank, int64_t d0,
+                            int64_t d1, int64_t d2, int64_t d3);
+
+/* FV_BAD_INPUT "NAME: KEY=VALUE must be at least MINIMUM" unless it is and is below 2^40. */
+fv_status fv_require_count(const char *name, const char *key, int64_t value, int64_t minimum);
+
+/* Refuses operations one of whose tensors has more than 2^62 bytes. */
+fv_status fv_require_addressable(const fv_op_info *info, const fv_operation *op);
+
+/* FV_BAD_INPUT if the product of the factors exceeds 2^62; `what` names it. */
+fv_status fv_require_product(const char *name, const char *what, const int64_t *factors, int count);
+
+/* The geometry that convolution and pooling share, for one axis. */
+typedef struct fv_axis {
+    int64_t input, filter, stride, pad_before, pad_after, dilation;
+} fv_axis;
+
+/* floor((input + pads - dilation*(filter-1) - 1) / stride) + 1; 0 or less if the window does not fit. */
+int64_t fv_axis_output(const fv_axis *axis);
+
+/* Checks one axis and that its output is not empty; `which` is "height" or "width". */
+fv_status fv_axis_validate(const char *name, const char *which, const fv_axis *axis);
+
+/* Padding that makes output = ceil(input/stride); an odd rest goes to the end (TensorFlow's rule). */
+void fv_axis_same(const fv_axis *axis, int64_t *pad_before, int64_t *pad_after);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,128 @@
+/* What all operations have in common. */
+#include <inttypes.h>
+#include <stddef.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "ops/op.h"
+
+const fv_op_info *fv_op_info_of(fv_kind kind) {
+    static const fv_op_info *const table[FV_KINDS] = {
+        [FV_CONV2D] = &fv_conv2d_info, [FV_MAXPOOL] = &fv_maxpool_info,
+        [FV_LINEAR] = &fv_linear_info, [FV_RELU] = &fv_relu_info,
+        [FV_BATCH] = &fv_batch_info,   [FV_SOFTMAX_XENT] = &fv_softmax_xent_info,
+        [FV_SGD] = &fv_sgd_info,       [FV_ADAM] = &fv_adam_info,
+    };
+    return table[kind];
+}
+
+const char *fv_dtype_name(fv_dtype dtype) {
+    static const char *const names[] = {[FV_F32] = "f32", [FV_F64] = "f64", [FV_I32] = "i32", [FV_U8] = "u8"};
+    return names[dtype];
+}
+
+size_t fv_dtype_size(fv_dtype dtype) {
+    static const size_t sizes[] = {[FV_F32] = 4, [FV_F64] = 8, [FV_I32] = 4, [FV_U8] = 1};
+    return sizes[dtype];
+}
+
+const char *fv_pass_name(fv_pass pass) {
+    static const char *const names[] = {"forward", "backward_data", "backward_weights"};
+    return names[pass];
+}
+
+const char *fv_kind_name(fv_kind kind) {
+    return fv_op_info_of(kind)->name;
+}
+
+const char *fv_role_name(fv_role role) {
+    static const char *const names[FV_ROLES] = {
+        [FV_X] = "x",           [FV_W] = "w",           [FV_B] = "b",
+        [FV_Y] = "y",           [FV_DX] = "dx",         [FV_DW] = "dw",
+        [FV_DB] = "db",         [FV_DY] = "dy",         [FV_ARGMAX] = "argmax",
+        [FV_LABELS] = "labels", [FV_LOSS] = "loss",     [FV_PREDICTED] = "predicted",
+        [FV_IMAGES] = "images", [FV_ORDER] = "order",   [FV_IMAGE_LABELS] = "image_labels",
+        [FV_M] = "m",           [FV_V] = "v",           [FV_RATE] = "rate",
+    };
+    return names[role];
+}
+
+int64_t fv_shape_elements(const fv_shape *shape) {
+    int64_t elements = 1;
+    for (int i = 0; i < shape->rank; ++i)
+        elements *= shape->dim[i];
+    return elements;
+}
+
+size_t fv_spec_bytes(const fv_tensor_spec *spec) {
+    return (size_t)fv_shape_elements(&spec->shape) * fv_dtype_size(spec->dtype);
+}
+
+fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype, int rank, int64_t d0,
+                            int64_t d1, int64_t d2, int64_t d3) {
+    *spec = (fv_tensor_spec){role, direction, dtype, {rank, {d0, d1, d2, d3}}};
+    return spec + 1;
+}
+
+int fv_operation_signature(const fv_operation *op, fv_pass pass, fv_tensor_spec specs[FV_MAX_SPECS]) {
+    return fv_op_info_of(op->kind)->signature(op, pass, specs);
+}
+
+int fv_operation_has_pass(const fv_operation *op, fv_pass pass) {
+    fv_tensor_spec specs[FV_MAX_SPECS];
+    return fv_operation_signature(op, pass, specs) > 0;
+}
+
+fv_status fv_operation_validate(const fv_operation *op) {
+    const fv_op_info *info = fv_op_info_of(op->kind);
+    FV_TRY(info->validate(op));
+    const fv_dtype dtype = fv_operation_dtype(op);
+    if (dtype != FV_F32 && dtype != FV_F64)
+        return fv_fail(FV_BAD_INPUT, "%s: dtype=%s: expected f32 or f64", info->name, fv_dtype_name(dtype));
+    return fv_require_addressable(info, op);
+}
+
+int64_t fv_operation_macs(const fv_operation *op, fv_pass pass) {
+    return fv_operation_has_pass(op, pass) ? fv_op_info_of(op->kind)->macs(op, pass) : 0;
+}
+
+int64_t fv_operation_bytes(const fv_operation *op, fv_pass pass) {
+    fv_tensor_spec specs[FV_MAX_SPECS];
+    const int count = fv_operation_signature(op, pass, specs);
+    int64_t bytes = 0;
+    for (int i = 0; i < count; ++i)
+        bytes += (int64_t)fv_spec_bytes(&specs[i]) * (specs[i].direction == FV_INOUT ? 2 : 1);
+    return bytes;
+}
+
+fv_status fv_require_count(const char *name, const char *key, int64_t value, int64_t minimum) {
+    if (value < minimum)
+        return fv_fail(FV_BAD_INPUT, "%s: %s=%" PRId64 " must be at least %" PRId64, name, key, value, minimum);
+    if (value >= (int64_t)1 << 40)
+        return fv_fail(FV_BAD_INPUT, "%s: %s=%" PRId64 " must be below 2^40", name, key, value);
+    return FV_OK;
+}
+
+fv_status fv_require_product(const char *name, const char *what, const int64_t *factors, int count) {
+    int64_t product = 1;
+    for (int i = 0; i < count; ++i)
+        if (!fv_checked_mul(product, fv_max(factors[i], 1), &product) || product > (int64_t)1 << 62)
+            return fv_fail(FV_BAD_INPUT, "%s: %s exceeds 2^62", name, what);
+    return FV_OK;
+}
+
+fv_status fv_require_addressable(const fv_op_info *info, const fv_operation *op) {
+    const int64_t most_elements = (int64_t)1 << 59; /* of 8 bytes: 2^62 bytes */
+    for (fv_pass pass = 0; pass < FV_PASSES; ++pass) {
+        fv_tensor_spec specs[FV_MAX_SPECS];
+        const int count = info->signature(op, pass, specs);
+        for (int i = 0; i < count; ++i) {
+            int64_t elements = 1;
+            for (int d = 0; d < specs[i].shape.rank; ++d)
+                if (!fv_checked_mul(elements, fv_max(specs[i].shape.dim[d], 1), &elements) || elements > most_elements)
+                    return fv_fail(FV_BAD_INPUT, "%s: tensor %s has more than 2^59 elements", info->name,
+                                   fv_role_name(specs[i].role));
+        }
+    }
+    return FV_OK;
+}

@@ -1,0 +1,16 @@
+#include "training/schedule.h"
+
+#include <math.h>
+
+/* Half a cosine from `from` at 0 to `to` at 1. */
+static double anneal(double from, double to, double fraction) {
+    return to + (from - to) / 2 * (1 + cos(3.14159265358979323846 * fraction));
+}
+
+double fv_one_cycle(double peak, int64_t step, int64_t steps) {
+    const double start = peak / 25, end = start / 1e4;
+    const double summit = 0.3 * (double)steps - 1, last = (double)steps - 1, now = (double)step;
+    if (now <= summit)
+        return anneal(start, peak, summit > 0 ? now / summit : 1);
+    return anneal(peak, end, last > summit ? (now - fmax(summit, 0)) / (last - fmax(summit, 0)) : 1);
+}

@@ -1,0 +1,133 @@
+/* Inputs for a check: every element is a function of (seed, role, index). */
+#include <math.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "ops/op.h"
+#include "verify/verify.h"
+
+void fv_host_tensors_release(fv_host_tensors *tensors) {
+    for (int role = 0; role < FV_ROLES; ++role)
+        fv_host_deallocate(NULL, tensors->at[role]);
+    memset(tensors, 0, sizeof *tensors);
+}
+
+/* The same operation on double tensors. */
+static fv_operation in_double(const fv_operation *op) {
+    fv_operation wide = *op;
+    fv_operation_set_dtype(&wide, FV_F64);
+    return wide;
+}
+
+fv_status fv_run_reference(const fv_operation *op, fv_pass pass, const fv_host_tensors *tensors) {
+    const fv_operation wide = in_double(op);
+    fv_context *reference;
+    FV_TRY(fv_context_create("reference", NULL, &reference));
+    fv_buffers buffers = {0};
+    memcpy(buffers.at, tensors->at, sizeof buffers.at);
+    fv_call call;
+    fv_status status = fv_call_prepare(&call, reference, &wide, pass);
+    if (status == FV_OK)
+        status = fv_call_run(&call, &buffers);
+    fv_call_release(&call);
+    fv_context_destroy(reference);
+    return status;
+}
+
+/* The largest integer that exact inputs may take, so that sums of K products of two stay below 2^24. */
+static int64_t exact_range(int64_t reduction) {
+    const double range = sqrt(0x1p24 / (double)(reduction > 0 ? reduction : 1));
+    return range < 1 ? 0 : range > 8 ? 8 : (int64_t)range;
+}
+
+static double real_value(fv_role role, uint64_t seed, int64_t i) {
+    const double value = 2 * (double)fv_random_uniform(seed, role, (uint64_t)i) - 1;
+    if (role == FV_V)
+        return fabs(value); /* a mean of squares */
+    if (role == FV_RATE)
+        return i == 0 ? 0x1p-6 : i == 1 ? 1.25 : 1.5; /* learning rate, 1/(1-beta1^t), 1/(1-beta2^t) */
+    return value;
+}
+
+/* Integers of the index tensors lie below this. */
+static uint32_t index_limit(const fv_operation *op, fv_role role) {
+    switch (role) {
+    case FV_LABELS:
+        return (uint32_t)op->softmax_xent.classes;
+    case FV_ORDER:
+        return (uint32_t)op->batch.items;
+    default:
+        return 256; /* bytes */
+    }
+}
+
+static void fill_tensor(const fv_operation *op, const fv_tensor_spec *spec, fv_fill fill, int64_t range, uint64_t seed,
+                        void *data) {
+    const int64_t elements = fv_shape_elements(&spec->shape);
+    for (int64_t i = 0; i < elements; ++i) {
+        const uint64_t index = (uint64_t)i;
+        if (spec->dtype == FV_U8)
+            ((uint8_t *)data)[i] = (uint8_t)fv_random_below(seed, spec->role, index, index_limit(op, spec->role));
+        else if (spec->dtype == FV_I32)
+            ((int32_t *)data)[i] = (int32_t)fv_random_below(seed, spec->role, index, index_limit(op, spec->role));
+        else if (fill == FV_EXACT)
+            ((double *)data)[i] =
+                (double)fv_random_below(seed, spec->role, index, (uint32_t)(2 * range + 1)) - (double)range;
+        else
+            ((double *)data)[i] = real_value(spec->role, seed, i);
+    }
+}
+
+static fv_status allocate_tensors(const fv_tensor_spec *specs, int count, fv_host_tensors *tensors) {
+    for (int i = 0; i < count; ++i)
+        if (!tensors->at[specs[i].role])
+            FV_TRY(fv_host_allocate(NULL, fv_spec_bytes(&specs[i]), &tensors->at[specs[i].role]));
+    return FV_OK;
+}
+
+/* The longest sum behind any output of the operation, in any pass. */
+static int64_t longest_reduction(const fv_operation *op, fv_pass pass) {
+    fv_tensor_spec specs[FV_MAX_SPECS];
+    const int count = fv_operation_signature(op, pass, specs);
+    int64_t longest = 1;
+    for (int i = 0; i < count; ++i)
+        if (specs[i].direction != FV_IN) {
+            const int64_t k = fv_op_info_of(op->kind)->reduction(op, pass, specs[i].role);
+            longest = k > longest ? k : longest;
+        }
+    return longest;
+}
+
+fv_status fv_generate(const fv_operation *op, fv_pass pass, fv_fill fill, uint64_t seed, fv_host_tensors *tensors) {
+    memset(tensors, 0, sizeof *tensors);
+    const fv_operation wide = in_double(op);
+    const int64_t range = exact_range(longest_reduction(op, pass));
+    if (fill == FV_EXACT && range < 1)
+        return fv_fail(FV_UNSUPPORTED, "sums of more than 2^24 terms are not exact in f32");
+    fv_tensor_spec specs[FV_MAX_SPECS], forward[FV_MAX_SPECS];
+    const int count = fv_operation_signature(&wide, pass, specs);
+    const int forward_count = fv_operation_signature(&wide, FV_FORWARD, forward);
+
+    fv_status status;
+    bool needs_forward = false;
+    FV_TRY_GOTO(status, allocate_tensors(specs, count, tensors), failed);
+    for (int i = 0; i < count; ++i) {
+        if (specs[i].direction == FV_OUT)
+            continue;
+        fill_tensor(op, &specs[i], fill, range, seed, tensors->at[specs[i].role]);
+        for (int j = 0; pass != FV_FORWARD && j < forward_count; ++j)
+            needs_forward |= forward[j].direction == FV_OUT && forward[j].role == specs[i].role;
+    }
+    if (needs_forward) {
+        FV_TRY_GOTO(status, allocate_tensors(forward, forward_count, tensors), failed);
+        for (int j = 0; j < forward_count; ++j)
+            if (forward[j].direction == FV_IN)
+                fill_tensor(op, &forward[j], fill, range, seed, tensors->at[forward[j].role]);
+        FV_TRY_GOTO(status, fv_run_reference(op, FV_FORWARD, tensors), failed);
+    }
+    return FV_OK;
+failed:
+    fv_host_tensors_release(tensors);
+    return status;
+}
