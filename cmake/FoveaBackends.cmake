@@ -49,6 +49,19 @@ endif()
 fovea_backend(CUDNN "${CUDNN_FOUND}" "cuDNN ${CUDNN_VERSION}"
   "It needs CUDA and cuDNN 9: pip install nvidia-cudnn-cu13, or set CUDNN_ROOT to an unpacked cuDNN.")
 
+# cuBLAS and cuDNN are loaded when a GPU backend opens, not linked: the program starts fast and without them. These folders
+# are where the build found them; the loader's own search comes after.
+if(FOVEA_HAVE_CUDA)
+  include_directories(SYSTEM ${CUDAToolkit_INCLUDE_DIRS})
+  list(APPEND FOVEA_BACKEND_LIBRARIES CUDA::cudart_static)
+  set(fovea_folders ${CUDAToolkit_LIBRARY_DIR} ${CUDNN_RUNTIME_DIRS})
+  list(JOIN fovea_folders ":" fovea_folders)
+  add_compile_definitions(FV_CUDA_LIBRARY_PATH="${fovea_folders}")
+endif()
+if(FOVEA_HAVE_CUDNN)
+  include_directories(SYSTEM ${CUDNN_INCLUDE_DIR})
+endif()
+
 # ---- oneDNN; Debian 12 has 2.6
 set(DNNL_FOUND FALSE)
 if(NOT FOVEA_ONEDNN STREQUAL "OFF")
@@ -69,4 +82,6 @@ fovea_backend(ONEDNN "${DNNL_FOUND}" "oneDNN ${DNNL_VERSION}"
 if(FOVEA_HAVE_ONEDNN)
   list(APPEND FOVEA_BACKEND_LIBRARIES ${DNNL_LIBRARY} OpenMP::OpenMP_C)
   include_directories(SYSTEM ${DNNL_INCLUDE_DIR})
+  # Else sqrtf might set errno, and Adam's loop would not vectorise: 0.36 instead of 0.05 ms for 215,000 parameters.
+  set_source_files_properties(host/backends/onednn/plain.c PROPERTIES COMPILE_OPTIONS -fno-math-errno)
 endif()

@@ -25,7 +25,7 @@ static fv_status checked_bytes(fv_dtype dtype, const fv_shape *shape, int64_t *b
 
 fv_status fv_tensor_create(fv_context *context, fv_dtype dtype, fv_shape shape, fv_tensor **tensor) {
     *tensor = NULL;
-    int64_t bytes;
+    int64_t bytes = 0;
     FV_TRY(checked_bytes(dtype, &shape, &bytes));
     fv_tensor *created = malloc(sizeof *created);
     if (!created)

@@ -236,14 +236,26 @@ static int print_value(const fv_field *field, const fv_operation *op, char *buff
     return 0;
 }
 
+/* Appends to what is written so far, counting on where the buffer is full. */
+static void append(char *buffer, size_t size, int *length, const char *text) {
+    for (; *text; ++text, ++*length)
+        if ((size_t)*length + 1 < size)
+            buffer[*length] = *text;
+}
+
 int fv_operation_print(const fv_operation *op, char *buffer, size_t size) {
     const fv_op_info *info = fv_op_info_of(op->kind);
-    int length = snprintf(buffer, size, "%s", info->name);
+    int length = 0;
+    append(buffer, size, &length, info->name);
     for (int i = 0; i < info->field_count; ++i) {
         char value[TOKEN_SIZE];
         print_value(&info->fields[i], op, value, sizeof value);
-        const size_t used = (size_t)length < size ? (size_t)length : size;
-        length += snprintf(buffer ? buffer + used : NULL, size - used, " %s=%s", info->fields[i].key, value);
+        append(buffer, size, &length, " ");
+        append(buffer, size, &length, info->fields[i].key);
+        append(buffer, size, &length, "=");
+        append(buffer, size, &length, value);
     }
+    if (size > 0)
+        buffer[(size_t)length < size ? (size_t)length : size - 1] = '\0';
     return length;
 }

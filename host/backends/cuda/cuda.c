@@ -1,0 +1,103 @@
+/* The cuda backend: our kernels, and cuBLAS for linear layers. */
+#include "backends/cuda/cuda.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "backends/cuda/blas.h"
+
+extern const fv_kernel *const fv_cuda_tables[]; /* kernels/table.cu */
+
+fv_cuda_device *fv_cuda_device_of(const fv_context *context) {
+    return context->device;
+}
+
+cudaStream_t fv_cuda_stream(const fv_context *context) {
+    return fv_cuda_device_of(context)->stream;
+}
+
+fv_status fv_cuda_check(cudaError_t error, const char *what) {
+    if (error == cudaSuccess)
+        return FV_OK;
+    (void)cudaGetLastError();
+    return fv_fail(error == cudaErrorMemoryAllocation ? FV_NO_MEMORY : FV_DEVICE, "cuda: cannot %s: %s", what,
+                   cudaGetErrorString(error));
+}
+
+static fv_status require_device(void) {
+    int devices = 0, driver = 0;
+    const cudaError_t error = cudaGetDeviceCount(&devices);
+    if (error == cudaSuccess && devices > 0)
+        return FV_OK;
+    /* Without a driver the runtime calls it too old; its version is 0 then. */
+    const bool driverless = cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0;
+    (void)cudaGetLastError();
+    return fv_fail(FV_UNSUPPORTED,
+                   "cuda: no CUDA device: %s; use --backend emulated to run the same kernels on the CPU",
+                   driverless ? "no NVIDIA driver is installed" : cudaGetErrorString(error));
+}
+
+static fv_status describe(fv_context *context, int ordinal) {
+    struct cudaDeviceProp properties;
+    int driver = 0, runtime = 0;
+    FV_TRY(FV_CUDA("read the device's properties", cudaGetDeviceProperties(&properties, ordinal)));
+    FV_TRY(FV_CUDA("read the driver's version", cudaDriverGetVersion(&driver)));
+    FV_TRY(FV_CUDA("read the runtime's version", cudaRuntimeGetVersion(&runtime)));
+    context->capability = properties.major * 10 + properties.minor;
+    snprintf(context->description, sizeof context->description, "%.60s, sm_%d, driver %d.%d, runtime %d.%d",
+             properties.name, context->capability, driver / 1000, driver % 1000 / 10, runtime / 1000,
+             runtime % 1000 / 10);
+    return FV_OK;
+}
+
+fv_status fv_cuda_open_device(fv_context *context, fv_cuda_device *device) {
+    FV_TRY(require_device());
+    FV_TRY(FV_CUDA("select the device", cudaSetDevice(device->ordinal)));
+    FV_TRY(describe(context, device->ordinal));
+    /* Not ordered with the default stream, which other code in the process may use. */
+    FV_TRY(FV_CUDA("create a stream", cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking)));
+    FV_TRY(fv_cuda_staging_create(&device->staging));
+    context->device = device;
+    return FV_OK;
+}
+
+void fv_cuda_close_device(fv_cuda_device *device) {
+    if (device->stream)
+        (void)cudaStreamSynchronize(device->stream);
+    fv_cublas_destroy(device->blas);
+    fv_cuda_staging_destroy(&device->staging);
+    if (device->stream)
+        (void)cudaStreamDestroy(device->stream);
+    (void)cudaGetLastError();
+}
+
+static fv_status open_cuda(fv_context *context, const fv_context_options *options) {
+    (void)options;
+    fv_cuda_device *device = calloc(1, sizeof *device);
+    if (!device)
+        return fv_fail(FV_NO_MEMORY, "cuda: no memory for a context");
+    const fv_status status = fv_cuda_open_device(context, device);
+    if (status != FV_OK) {
+        fv_cuda_close_device(device);
+        free(device);
+    }
+    return status;
+}
+
+static void close_cuda(fv_context *context) {
+    fv_cuda_close_device(context->device);
+    free(context->device);
+}
+
+const fv_backend fv_backend_cuda = {
+    .name = "cuda",
+    .tables = fv_cuda_tables,
+    .open = open_cuda,
+    .close = close_cuda,
+    .allocate = fv_cuda_allocate,
+    .deallocate = fv_cuda_deallocate,
+    .upload = fv_cuda_upload,
+    .download = fv_cuda_download,
+    .clear = fv_cuda_clear,
+    .synchronize = fv_cuda_synchronize,
+};

@@ -1,0 +1,220 @@
+/* Convolutions by cuDNN's graph API: NHWC tensors, filters K,R,S,C/groups, true fp32 (the rules are in graph.c).
+ *
+ *     forward            y = conv(x, w), and with a bias  y = conv(x, w) + b  as one graph
+ *     backward_data      dx
+ *     backward_weights   dw; db by cudnnConvolutionBackwardBias
+ *
+ * In the graphs a tensor's id is its role. Engines may refuse any case: prepare() then gives FV_UNSUPPORTED.
+ */
+#include <stdlib.h>
+
+#include "backends/cudnn/graph.h"
+
+enum { CONVOLVED = FV_ROLES }; /* id of the convolution's result before the bias is added */
+
+typedef struct state {
+    fv_cudnn_graph graph;
+    cudnnTensorDescriptor_t dy, db; /* for the bias gradient; NULL without one */
+} state;
+
+/* What a pass calls its operation and the attributes. The slots hold: input x or dx, filter w or dw, output y or dy. */
+typedef struct direction {
+    cudnnBackendDescriptorType_t operation;
+    cudnnBackendAttributeName_t alpha, beta, convolution, input, filter, output;
+    fv_role input_role, filter_role, output_role;
+} direction;
+
+static const direction directions[FV_PASSES] = {
+    [FV_FORWARD] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, FV_X, FV_W,
+                    FV_Y},
+    [FV_BACKWARD_DATA] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, FV_DX, FV_W, FV_DY},
+    [FV_BACKWARD_WEIGHTS] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
+                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
+                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, FV_X, FV_DW, FV_DY},
+};
+
+static const char *supports(const fv_operation *op) {
+    const fv_conv2d *d = &op->conv2d;
+    if (d->n == 0)
+        return "cuDNN takes no empty batch";
+    if (!fv_cudnn_fits(d->n, d->h, d->w, d->c) || !fv_cudnn_fits(d->n, fv_conv2d_p(d), fv_conv2d_q(d), d->k) ||
+        !fv_cudnn_fits(d->k, d->r, d->s, d->c / d->groups))
+        return "cuDNN takes at most 2^31 - 1 elements in a tensor";
+    return NULL;
+}
+
+static fv_status describe_convolution(fv_cudnn_graph *graph, const fv_conv2d *d, cudnnBackendDescriptor_t *part) {
+    const int64_t axes = 2, before[] = {d->pad_top, d->pad_left}, after[] = {d->pad_bottom, d->pad_right};
+    const int64_t strides[] = {d->stride_h, d->stride_w}, dilations[] = {d->dilation_h, d->dilation_w};
+    const cudnnDataType_t dtype = CUDNN_DATA_FLOAT;
+    const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
+    FV_TRY(fv_cudnn_part(graph, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, part));
+    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &axes));
+    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &dtype));
+    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode));
+    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 2, before));
+    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, after));
+    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 2, strides));
+    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 2, dilations));
+    return fv_cudnn_finalize(graph, *part);
+}
+
+/* The convolution itself; its result goes to `output`. */
+static fv_status add_convolution(fv_cudnn_graph *graph, const fv_conv2d *d, const direction *way,
+                                 cudnnBackendDescriptor_t output, cudnnBackendDescriptor_t *part) {
+    const float alpha = 1.0f, beta = 0.0f;
+    cudnnBackendDescriptor_t input = NULL, filter = NULL, convolution = NULL;
+    FV_TRY(fv_cudnn_graph_tensor(graph, way->input_role, false, d->n, d->h, d->w, d->c, &input));
+    FV_TRY(fv_cudnn_graph_tensor(graph, way->filter_role, false, d->k, d->r, d->s, d->c / d->groups, &filter));
+    FV_TRY(describe_convolution(graph, d, &convolution));
+    FV_TRY(fv_cudnn_part(graph, way->operation, part));
+    FV_TRY(fv_cudnn_set(graph, *part, way->alpha, CUDNN_TYPE_FLOAT, 1, &alpha));
+    FV_TRY(fv_cudnn_set(graph, *part, way->beta, CUDNN_TYPE_FLOAT, 1, &beta));
+    FV_TRY(fv_cudnn_set(graph, *part, way->convolution, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &convolution));
+    FV_TRY(fv_cudnn_set(graph, *part, way->input, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &input));
+    FV_TRY(fv_cudnn_set(graph, *part, way->filter, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &filter));
+    FV_TRY(fv_cudnn_set(graph, *part, way->output, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &output));
+    return fv_cudnn_finalize(graph, *part);
+}
+
+/* y = convolved + b, the bias being one element per channel. */
+static fv_status add_bias(fv_cudnn_graph *graph, const fv_conv2d *d, cudnnBackendDescriptor_t convolved,
+                          cudnnBackendDescriptor_t y, cudnnBackendDescriptor_t *part) {
+    const cudnnPointwiseMode_t mode = CUDNN_POINTWISE_ADD;
+    const cudnnDataType_t dtype = CUDNN_DATA_FLOAT;
+    cudnnBackendDescriptor_t bias = NULL, add = NULL;
+    FV_TRY(fv_cudnn_graph_tensor(graph, FV_B, false, 1, 1, 1, d->k, &bias));
+    FV_TRY(fv_cudnn_part(graph, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, &add));
+    FV_TRY(fv_cudnn_set(graph, add, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode));
+    FV_TRY(fv_cudnn_set(graph, add, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &dtype));
+    FV_TRY(fv_cudnn_finalize(graph, add));
+    FV_TRY(fv_cudnn_part(graph, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, part));
+    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                        &add));
+    FV_TRY(
+        fv_cudnn_set(graph, *part, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &convolved));
+    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &bias));
+    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &y));
+    return fv_cudnn_finalize(graph, *part);
+}
+
+static fv_status build(fv_cudnn_graph *graph, const fv_conv2d *d, fv_pass pass) {
+    const direction *way = &directions[pass];
+    const int64_t p = fv_conv2d_p(d), q = fv_conv2d_q(d);
+    const bool biased = pass == FV_FORWARD && d->bias;
+    cudnnBackendDescriptor_t output = NULL, convolved = NULL, operations[2] = {NULL, NULL};
+    FV_TRY(fv_cudnn_graph_tensor(graph, way->output_role, false, d->n, p, q, d->k, &output));
+    if (biased)
+        FV_TRY(fv_cudnn_graph_tensor(graph, CONVOLVED, true, d->n, p, q, d->k, &convolved));
+    FV_TRY(add_convolution(graph, d, way, biased ? convolved : output, &operations[0]));
+    if (biased)
+        FV_TRY(add_bias(graph, d, convolved, output, &operations[1]));
+    return fv_cudnn_graph_plan(graph, operations, biased ? 2 : 1);
+}
+
+static void release(void *opaque) {
+    state *s = opaque;
+    if (!s)
+        return;
+    if (s->dy)
+        (void)s->graph.api->tensor_destroy(s->dy);
+    if (s->db)
+        (void)s->graph.api->tensor_destroy(s->db);
+    fv_cudnn_graph_end(&s->graph);
+    free(s);
+}
+
+static fv_status prepare(fv_context *context, const fv_operation *op, fv_pass pass, void **opaque) {
+    const fv_conv2d *d = &op->conv2d;
+    fv_cudnn_device *device = NULL;
+    FV_TRY(fv_cudnn_get(context, &device));
+    state *s = calloc(1, sizeof *s);
+    if (!s)
+        return fv_fail(FV_NO_MEMORY, "cudnn: no memory for a convolution");
+    fv_cudnn_graph_begin(&s->graph, device);
+    fv_status status = FV_OK;
+    FV_TRY_GOTO(status, build(&s->graph, d, pass), failed);
+    if (pass == FV_BACKWARD_WEIGHTS && d->bias) {
+        FV_TRY_GOTO(status, fv_cudnn_tensor_create(&device->api, d->n, fv_conv2d_p(d), fv_conv2d_q(d), d->k, &s->dy),
+                    failed);
+        FV_TRY_GOTO(status, fv_cudnn_tensor_create(&device->api, 1, 1, 1, d->k, &s->db), failed);
+    }
+    *opaque = s;
+    return FV_OK;
+failed:
+    release(s);
+    return status;
+}
+
+static fv_status prepare_forward(fv_context *context, const fv_operation *op, void **opaque) {
+    return prepare(context, op, FV_FORWARD, opaque);
+}
+
+static fv_status prepare_backward_data(fv_context *context, const fv_operation *op, void **opaque) {
+    return prepare(context, op, FV_BACKWARD_DATA, opaque);
+}
+
+static fv_status prepare_backward_weights(fv_context *context, const fv_operation *op, void **opaque) {
+    return prepare(context, op, FV_BACKWARD_WEIGHTS, opaque);
+}
+
+static size_t workspace(const fv_operation *op, const void *opaque) {
+    (void)op;
+    return (size_t)((const state *)opaque)->graph.workspace;
+}
+
+static fv_status run_graph(const state *s, const direction *way, bool biased, const fv_buffers *buffers) {
+    const int64_t ids[] = {way->input_role, way->filter_role, way->output_role, FV_B};
+    void *const pointers[] = {buffers->at[way->input_role], buffers->at[way->filter_role],
+                              buffers->at[way->output_role], buffers->at[FV_B]};
+    return fv_cudnn_graph_run(&s->graph, biased ? 4 : 3, ids, pointers, buffers->workspace);
+}
+
+static fv_status forward(fv_context *context, const fv_operation *op, void *opaque, const fv_buffers *buffers) {
+    (void)context;
+    return run_graph(opaque, &directions[FV_FORWARD], op->conv2d.bias, buffers);
+}
+
+static fv_status backward_data(fv_context *context, const fv_operation *op, void *opaque, const fv_buffers *buffers) {
+    (void)context, (void)op;
+    return run_graph(opaque, &directions[FV_BACKWARD_DATA], false, buffers);
+}
+
+static fv_status backward_weights(fv_context *context, const fv_operation *op, void *opaque,
+                                  const fv_buffers *buffers) {
+    (void)context;
+    const state *s = opaque;
+    const float alpha = 1.0f, beta = 0.0f;
+    FV_TRY(run_graph(s, &directions[FV_BACKWARD_WEIGHTS], false, buffers));
+    if (!op->conv2d.bias)
+        return FV_OK;
+    const fv_cudnn_api *api = s->graph.api;
+    return FV_CUDNN(
+        api, "sum the bias gradient",
+        api->bias_backward(s->graph.handle, &alpha, s->dy, buffers->at[FV_DY], &beta, s->db, buffers->at[FV_DB]));
+}
+
+#define ROW(way, function)                                                                                             \
+    {                                                                                                                  \
+        .kind = FV_CONV2D, .pass = way, .dtype = FV_F32, .name = "cudnn", .deterministic = true, .supports = supports, \
+        .prepare = prepare_##function, .release = release, .workspace = workspace, .run = function                     \
+    }
+
+const fv_kernel fv_cudnn_conv2d_kernels[] = {
+    ROW(FV_FORWARD, forward),
+    ROW(FV_BACKWARD_DATA, backward_data),
+    ROW(FV_BACKWARD_WEIGHTS, backward_weights),
+    FV_KERNELS_END,
+};

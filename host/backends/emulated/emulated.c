@@ -1,0 +1,46 @@
+/* The emulated backend: the CUDA kernels on the CPU. Slow; made to check kernels where there is no GPU, and with
+ * sanitizers. */
+#include "backends/emulated/emulated.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "backends/kernel.h"
+#include "base/error.h"
+
+extern const fv_kernel *const fv_emulated_tables[];
+
+static fv_status open_emulated(fv_context *context, const fv_context_options *options) {
+    static const char *const orders[] = {"forward", "reverse", "random"};
+    const int order = options->thread_order;
+    if (order < 0 || order > 2)
+        return fv_fail(FV_BAD_INPUT, "emulated: thread order %d must be 0 (forward), 1 (reverse) or 2 (random)", order);
+    fv_emulator *emulator;
+    FV_TRY(fv_emulator_create(order, options->seed, &emulator));
+    context->device = emulator;
+    const int length = snprintf(context->description, sizeof context->description,
+                                "CUDA kernels on the CPU, %s thread order", orders[order]);
+    if (order == 2)
+        snprintf(context->description + length, sizeof context->description - (size_t)length, ", seed %" PRIu64,
+                 options->seed);
+    return FV_OK;
+}
+
+static void close_emulated(fv_context *context) {
+    fv_emulator_destroy(context->device);
+}
+
+extern const fv_backend fv_backend_emulated;
+const fv_backend fv_backend_emulated = {
+    .name = "emulated",
+    .tables = fv_emulated_tables,
+    .host_memory = true,
+    .open = open_emulated,
+    .close = close_emulated,
+    .allocate = fv_host_allocate,
+    .deallocate = fv_host_deallocate,
+    .upload = fv_host_upload,
+    .download = fv_host_download,
+    .clear = fv_host_clear,
+    .synchronize = fv_host_synchronize,
+};

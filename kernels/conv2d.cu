@@ -1,0 +1,290 @@
+/* conv2d: y[n,p,q,k] = b[k] + sum_{r,s,c} x[n, p*stride_h + r*dilation_h - pad_top, q*stride_w + s*dilation_w - pad_left, g*C/G + c]
+ * * w[k,r,s,c] with g = k / (K/G), and its gradients by x, w and b. x and dx are [n,h,w,c], y and dy [n,p,q,k], w and dw
+ * [k,r,s,c/groups]. Any stride, padding, dilation, groups and channels. f32 throughout; every row is deterministic.
+ *
+ * Variants
+ *     direct         (all passes) one thread per result, straight from the formula and global memory: any case. The backward
+ *                    passes gather: a thread owns its result and looks for the products that belong to it.
+ *     direct_tile    (forward, backward_data) a block stages the input tile with its halo and the filters in shared memory
+ *                    and each thread keeps up to 8 x 8 results in registers: each value read from global memory serves
+ *                    hundreds of products instead of one. Refuses windows whose halo exceeds 48 KiB. See conv2d_tile.cuh.
+ *     split_reduce   (backward_weights) a tiled matrix product whose long sum is split over blocks: thousands of threads share
+ *                    the pixels that a direct thread walks alone. See conv2d_weights.cuh. */
+#include <stdlib.h>
+
+#include "conv2d_tile_plan.cuh"
+#include "conv2d_weights.cuh"
+
+namespace FV_NAMESPACE {
+
+namespace {
+
+/* ---- direct ---- */
+
+struct direct_geometry {
+    fv_conv2d d;
+    int64_t p, q, cg, kg;
+};
+
+direct_geometry geometry_of(const fv_conv2d &d) {
+    return {d, fv_conv2d_p(&d), fv_conv2d_q(&d), d.c / d.groups, d.k / d.groups};
+}
+
+__global__ void conv2d_forward_direct_kernel(direct_geometry g, const float *x, const float *w, const float *b,
+                                             float *y) {
+    const fv_conv2d &d = g.d;
+    for (int64_t i = thread_index(); i < d.n * g.p * g.q * d.k; i += thread_count()) {
+        const int64_t k = i % d.k, q = i / d.k % g.q, p = i / d.k / g.q % g.p, n = i / d.k / g.q / g.p;
+        float sum = b ? b[k] : 0.0f;
+        for (int64_t r = 0; r < d.r; ++r) {
+            const int64_t row = p * d.stride_h + r * d.dilation_h - d.pad_top; /* input row under tap r */
+            if (row < 0 || row >= d.h)
+                continue;
+            for (int64_t s = 0; s < d.s; ++s) {
+                const int64_t col = q * d.stride_w + s * d.dilation_w - d.pad_left;
+                if (col < 0 || col >= d.w)
+                    continue;
+                const float *pixel = x + ((n * d.h + row) * d.w + col) * d.c + k / g.kg * g.cg;
+                const float *tap = w + ((k * d.r + r) * d.s + s) * g.cg;
+                for (int64_t c = 0; c < g.cg; ++c)
+                    sum += pixel[c] * tap[c];
+            }
+        }
+        y[i] = sum;
+    }
+}
+
+__global__ void conv2d_backward_data_direct_kernel(direct_geometry g, const float *dy, const float *w, float *dx) {
+    const fv_conv2d &d = g.d;
+    for (int64_t i = thread_index(); i < d.n * d.h * d.w * d.c; i += thread_count()) {
+        const int64_t c = i % d.c, col = i / d.c % d.w, row = i / d.c / d.w % d.h, n = i / d.c / d.w / d.h;
+        const int64_t first_k = c / g.cg * g.kg;
+        float sum = 0;
+        for (int64_t r = 0; r < d.r; ++r) {
+            const int64_t down =
+                row + d.pad_top - r * d.dilation_h; /* stride * the output row that has it under tap r */
+            if (down < 0 || down % d.stride_h != 0 || down / d.stride_h >= g.p)
+                continue;
+            for (int64_t s = 0; s < d.s; ++s) {
+                const int64_t across = col + d.pad_left - s * d.dilation_w;
+                if (across < 0 || across % d.stride_w != 0 || across / d.stride_w >= g.q)
+                    continue;
+                const float *gradient =
+                    dy + ((n * g.p + down / d.stride_h) * g.q + across / d.stride_w) * d.k + first_k;
+                const float *tap = w + ((first_k * d.r + r) * d.s + s) * g.cg + c % g.cg;
+                for (int64_t k = 0; k < g.kg; ++k)
+                    sum += gradient[k] * tap[k * d.r * d.s * g.cg];
+            }
+        }
+        dx[i] = sum;
+    }
+}
+
+/* One thread per filter element, and behind those one per bias element. */
+__global__ void conv2d_backward_weights_direct_kernel(direct_geometry g, const float *x, const float *dy, float *dw,
+                                                      float *db) {
+    const fv_conv2d &d = g.d;
+    const int64_t weights = d.k * d.r * d.s * g.cg;
+    for (int64_t i = thread_index(); i < weights + (db ? d.k : 0); i += thread_count()) {
+        const bool bias = i >= weights;
+        const int64_t c = i % g.cg, s = i / g.cg % d.s, r = i / g.cg / d.s % d.r;
+        const int64_t k = bias ? i - weights : i / g.cg / d.s / d.r;
+        float sum = 0;
+        for (int64_t n = 0; n < d.n; ++n)
+            for (int64_t p = 0; p < g.p; ++p)
+                for (int64_t q = 0; q < g.q; ++q) {
+                    const float gradient = dy[((n * g.p + p) * g.q + q) * d.k + k];
+                    const int64_t row = p * d.stride_h + r * d.dilation_h - d.pad_top;
+                    const int64_t col = q * d.stride_w + s * d.dilation_w - d.pad_left;
+                    if (bias)
+                        sum += gradient;
+                    else if (row >= 0 && row < d.h && col >= 0 && col < d.w)
+                        sum += gradient * x[((n * d.h + row) * d.w + col) * d.c + k / g.kg * g.cg + c];
+                }
+        if (bias)
+            db[k] = sum;
+        else
+            dw[i] = sum;
+    }
+}
+
+/* ---- launchers ---- */
+
+const float *input(const fv_buffers *buffers, fv_role role) {
+    return static_cast<const float *>(buffers->at[role]);
+}
+
+float *output(const fv_buffers *buffers, fv_role role) {
+    return static_cast<float *>(buffers->at[role]);
+}
+
+fv_status conv2d_forward_direct(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    const direct_geometry g = geometry_of(op->conv2d);
+    const int64_t elements = g.d.n * g.p * g.q * g.d.k;
+    if (elements == 0)
+        return FV_OK;
+    return FV_LAUNCH(context, conv2d_forward_direct_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0, g,
+                     input(buffers, FV_X), input(buffers, FV_W), input(buffers, FV_B), output(buffers, FV_Y));
+}
+
+fv_status conv2d_backward_data_direct(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    const direct_geometry g = geometry_of(op->conv2d);
+    const int64_t elements = g.d.n * g.d.h * g.d.w * g.d.c;
+    if (elements == 0)
+        return FV_OK;
+    return FV_LAUNCH(context, conv2d_backward_data_direct_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0, g,
+                     input(buffers, FV_DY), input(buffers, FV_W), output(buffers, FV_DX));
+}
+
+fv_status conv2d_backward_weights_direct(fv_context *context, const fv_operation *op, void *,
+                                         const fv_buffers *buffers) {
+    const direct_geometry g = geometry_of(op->conv2d);
+    const int64_t elements = g.d.k * g.d.r * g.d.s * g.cg + (g.d.bias ? g.d.k : 0);
+    return FV_LAUNCH(context, conv2d_backward_weights_direct_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0,
+                     g, input(buffers, FV_X), input(buffers, FV_DY), output(buffers, FV_DW), output(buffers, FV_DB));
+}
+
+template <bool BACKWARD>
+const char *supports_tile(const fv_operation *op) {
+    tile_plan plan;
+    return tile_plan_of(op->conv2d, BACKWARD, plan) ? NULL
+                                                    : "the window with its halo and a filter do not fit 48 KiB of "
+                                                      "shared memory, or there are over 2^31-1 tiles";
+}
+
+/* The search for a tile is worth doing once. */
+template <bool BACKWARD>
+fv_status prepare_tile(fv_context *, const fv_operation *op, void **state) {
+    tile_plan plan;
+    if (!tile_plan_of(op->conv2d, BACKWARD, plan))
+        return fv_fail(FV_UNSUPPORTED, "conv2d: %s", supports_tile<BACKWARD>(op));
+    *state = malloc(sizeof plan);
+    if (!*state)
+        return fv_fail(FV_NO_MEMORY, "conv2d: no memory for a plan of %zu bytes", sizeof plan);
+    *static_cast<tile_plan *>(*state) = plan;
+    return FV_OK;
+}
+
+template <bool BACKWARD, int OPTION>
+fv_status launch_tile(fv_context *context, const tile_plan &plan, const float *source, const float *filters,
+                      const float *bias, float *result) {
+    constexpr tile_option SIZE = TILE_OPTIONS[OPTION];
+    return FV_LAUNCH(context, (conv2d_tile_kernel<BACKWARD, SIZE.pixels, SIZE.channels>),
+                     dim3(static_cast<unsigned>(plan.blocks)), static_cast<unsigned>(plan.threads),
+                     static_cast<size_t>(plan.shared_bytes), plan, source, filters, bias, result);
+}
+
+template <bool BACKWARD>
+fv_status run_tile(fv_context *context, const void *state, const float *source, const float *filters, const float *bias,
+                   float *result) {
+    static_assert(TILE_OPTION_COUNT == 3, "one launch for each");
+    const tile_plan &plan = *static_cast<const tile_plan *>(state);
+    if (plan.blocks == 0)
+        return FV_OK;
+    if (plan.option == 0)
+        return launch_tile<BACKWARD, 0>(context, plan, source, filters, bias, result);
+    if (plan.option == 1)
+        return launch_tile<BACKWARD, 1>(context, plan, source, filters, bias, result);
+    return launch_tile<BACKWARD, 2>(context, plan, source, filters, bias, result);
+}
+
+fv_status conv2d_forward_direct_tile(fv_context *context, const fv_operation *, void *state,
+                                     const fv_buffers *buffers) {
+    return run_tile<false>(context, state, input(buffers, FV_X), input(buffers, FV_W), input(buffers, FV_B),
+                           output(buffers, FV_Y));
+}
+
+fv_status conv2d_backward_data_direct_tile(fv_context *context, const fv_operation *, void *state,
+                                           const fv_buffers *buffers) {
+    return run_tile<true>(context, state, input(buffers, FV_DY), input(buffers, FV_W), nullptr, output(buffers, FV_DX));
+}
+
+const char *supports_split_reduce(const fv_operation *op) {
+    const weights_plan plan = weights_plan_of(op->conv2d);
+    return op->conv2d.groups * plan.tiles_k * plan.tiles_j > MAX_BLOCKS ? "there are over 2^31-1 tiles" : NULL;
+}
+
+size_t workspace_split_reduce(const fv_operation *op, const void *) {
+    const weights_plan plan = weights_plan_of(op->conv2d);
+    return plan.splits > 1 ? static_cast<size_t>(plan.splits * plan.partial) * sizeof(float) : 0;
+}
+
+fv_status conv2d_backward_weights_split_reduce(fv_context *context, const fv_operation *op, void *,
+                                               const fv_buffers *buffers) {
+    const weights_plan plan = weights_plan_of(op->conv2d);
+    const int64_t weights = op->conv2d.k * plan.columns;
+    const bool split = plan.splits > 1;
+    float *const parts = static_cast<float *>(buffers->workspace);
+    float *const dw = split ? parts : output(buffers, FV_DW);
+    float *const db = !op->conv2d.bias ? nullptr : split ? parts + weights : output(buffers, FV_DB);
+    const dim3 grid(static_cast<unsigned>(op->conv2d.groups * plan.tiles_k * plan.tiles_j),
+                    static_cast<unsigned>(plan.splits));
+    if (plan.tile == 64)
+        FV_TRY(FV_LAUNCH(context, conv2d_weights_split_kernel<64>, grid, PRODUCT_THREADS<64>, 0, plan,
+                         input(buffers, FV_X), input(buffers, FV_DY), dw, db, plan.partial));
+    else
+        FV_TRY(FV_LAUNCH(context, conv2d_weights_split_kernel<32>, grid, PRODUCT_THREADS<32>, 0, plan,
+                         input(buffers, FV_X), input(buffers, FV_DY), dw, db, plan.partial));
+    if (!split)
+        return FV_OK;
+    return FV_LAUNCH(context, conv2d_weights_reduce_kernel, elementwise_grid(plan.partial), ELEMENTWISE_THREADS, 0,
+                     plan.splits, plan.partial, weights, parts, output(buffers, FV_DW), output(buffers, FV_DB));
+}
+
+} // namespace
+
+const fv_kernel conv2d_kernels[] = {
+    {.kind = FV_CONV2D,
+     .pass = FV_FORWARD,
+     .dtype = FV_F32,
+     .name = "direct_tile",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = supports_tile<false>,
+     .prepare = prepare_tile<false>,
+     .release = free,
+     .run = conv2d_forward_direct_tile},
+    {.kind = FV_CONV2D,
+     .pass = FV_FORWARD,
+     .dtype = FV_F32,
+     .name = "direct",
+     .min_capability = 80,
+     .deterministic = true,
+     .run = conv2d_forward_direct},
+    {.kind = FV_CONV2D,
+     .pass = FV_BACKWARD_DATA,
+     .dtype = FV_F32,
+     .name = "direct_tile",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = supports_tile<true>,
+     .prepare = prepare_tile<true>,
+     .release = free,
+     .run = conv2d_backward_data_direct_tile},
+    {.kind = FV_CONV2D,
+     .pass = FV_BACKWARD_DATA,
+     .dtype = FV_F32,
+     .name = "direct",
+     .min_capability = 80,
+     .deterministic = true,
+     .run = conv2d_backward_data_direct},
+    {.kind = FV_CONV2D,
+     .pass = FV_BACKWARD_WEIGHTS,
+     .dtype = FV_F32,
+     .name = "split_reduce",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = supports_split_reduce,
+     .workspace = workspace_split_reduce,
+     .run = conv2d_backward_weights_split_reduce},
+    {.kind = FV_CONV2D,
+     .pass = FV_BACKWARD_WEIGHTS,
+     .dtype = FV_F32,
+     .name = "direct",
+     .min_capability = 80,
+     .deterministic = true,
+     .run = conv2d_backward_weights_direct},
+    FV_KERNELS_END,
+};
+
+} // namespace FV_NAMESPACE

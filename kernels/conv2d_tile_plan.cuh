@@ -1,0 +1,171 @@
+/* Chooses the tile of conv2d_tile.cuh for a descriptor: on the host, by a function of the descriptor alone, so that results are
+ * the same bits on every device.
+ *
+ * All sizes that fit the shared memory are compared by a count of instructions: what a block's warps issue for staging and
+ * for multiplying, times the blocks, times a penalty where too few threads share a multiprocessor to hide its latencies. */
+#ifndef FOVEA_CONV2D_TILE_PLAN_CUH
+#define FOVEA_CONV2D_TILE_PLAN_CUH
+
+#include "conv2d_tile.cuh"
+
+namespace FV_NAMESPACE {
+
+/* The register tiles that are compiled. */
+struct tile_option {
+    int pixels, channels;
+};
+
+constexpr tile_option TILE_OPTIONS[] = {{4, 4}, {8, 4}, {8, 8}};
+constexpr int TILE_OPTION_COUNT = sizeof TILE_OPTIONS / sizeof TILE_OPTIONS[0];
+constexpr int TILE_MAX_THREADS = 256;
+
+/* One axis, yet uncut. */
+inline tile_axis tile_axis_of(int64_t input, int64_t output, int64_t filter, int64_t stride, int64_t pad,
+                              int64_t dilation, bool backward) {
+    int64_t divisor = stride;
+    for (int64_t rest = dilation; rest != 0;) {
+        const int64_t next = divisor % rest;
+        divisor = rest;
+        rest = next;
+    }
+    return {.source = static_cast<int>(backward ? output : input),
+            .result = static_cast<int>(backward ? input : output),
+            .filter = static_cast<int>(filter),
+            .stride = static_cast<int>(stride),
+            .pad = static_cast<int>(pad),
+            .dilation = static_cast<int>(dilation),
+            .classes = static_cast<int>(backward ? stride : 1),
+            .period = static_cast<int>(stride / divisor),
+            .tile = 0,
+            .tiles = 0};
+}
+
+/* What is the same for every tile of a descriptor. */
+inline tile_plan tile_problem(const fv_conv2d &d, bool backward) {
+    tile_plan plan = {};
+    plan.vertical = tile_axis_of(d.h, fv_conv2d_p(&d), d.r, d.stride_h, d.pad_top, d.dilation_h, backward);
+    plan.horizontal = tile_axis_of(d.w, fv_conv2d_q(&d), d.s, d.stride_w, d.pad_left, d.dilation_w, backward);
+    plan.images = d.n;
+    plan.groups = d.groups;
+    plan.source_channels = (backward ? d.k : d.c) / d.groups;
+    plan.result_channels = (backward ? d.c : d.k) / d.groups;
+    return plan;
+}
+
+/* Taps and staged source extent along an axis, for the largest class. */
+inline int64_t most_taps(const tile_axis &axis, bool backward) {
+    return backward ? ceil_div(axis.filter, axis.period) : axis.filter;
+}
+
+inline int64_t window_extent(const tile_axis &axis, bool backward) {
+    const int64_t spacing = backward ? axis.dilation / (axis.stride / axis.period) : axis.dilation;
+    const int64_t advance = backward ? 1 : axis.stride;
+    return (axis.tile - 1) * advance + (most_taps(axis, backward) - 1) * spacing + 1;
+}
+
+/* Derives threads, shared memory and blocks from the tile; false if it does not fit. */
+inline bool tile_complete(tile_plan &plan, bool backward) {
+    const tile_option option = TILE_OPTIONS[plan.option];
+    plan.channel_threads = plan.channel_tile / option.channels;
+    plan.pixel_threads = static_cast<int>(ceil_div(plan.vertical.tile * plan.horizontal.tile, option.pixels));
+    const int64_t threads = ceil_div(plan.channel_threads * plan.pixel_threads, WARP) * WARP;
+    const int64_t plane = window_extent(plan.vertical, backward) * window_extent(plan.horizontal, backward) | 1;
+    const int64_t taps = most_taps(plan.vertical, backward) * most_taps(plan.horizontal, backward);
+    if (threads > TILE_MAX_THREADS || plane > MAX_SHARED_BYTES || taps > MAX_SHARED_BYTES)
+        return false;
+    const int64_t rows = taps * plan.chunk;
+    const int64_t pitch = plan.channel_tile + 4;
+    const int64_t slab = ceil_div(plan.chunk * plane, 4) * 4;
+    const int64_t offsets = slab + rows * pitch;
+    plan.shared_bytes = (offsets + rows) * static_cast<int64_t>(sizeof(float));
+    if (plan.shared_bytes > MAX_SHARED_BYTES)
+        return false;
+    plan.threads = static_cast<int>(threads);
+    plan.plane = static_cast<int>(plane);
+    plan.pitch = static_cast<int>(pitch);
+    plan.slab = static_cast<int>(slab);
+    plan.offsets = static_cast<int>(offsets);
+    const double blocks = static_cast<double>(plan.images) * static_cast<double>(plan.groups) * plan.channel_tiles *
+                          plan.vertical.classes * plan.horizontal.classes * plan.vertical.tiles * plan.horizontal.tiles;
+    if (blocks > static_cast<double>(MAX_BLOCKS))
+        return false;
+    plan.blocks = static_cast<int64_t>(blocks);
+    return true;
+}
+
+/* Instructions that all warps issue, weighted by how well they hide latency. */
+inline double tile_cost(const tile_plan &plan, bool backward) {
+    constexpr double SHARED_PER_SM = 220 * 1024, REGISTERS_PER_SM = 65536, THREADS_PER_SM = 2048, SMS = 128;
+    constexpr double BUSY_THREADS = 512; /* per multiprocessor: fewer leave it waiting */
+    const tile_option option = TILE_OPTIONS[plan.option];
+    const double warps = plan.threads / WARP;
+    const double window_rows = static_cast<double>(window_extent(plan.vertical, backward));
+    const double window_cols = static_cast<double>(window_extent(plan.horizontal, backward));
+    const double slab_rows =
+        static_cast<double>(most_taps(plan.vertical, backward) * most_taps(plan.horizontal, backward) * plan.chunk);
+    const double multiply =
+        slab_rows * (option.pixels * option.channels + 2 * option.pixels + option.channels / 4 + 3) * warps;
+    const double window = window_rows * (10 + 15 * ceil(window_cols * plan.chunk / WARP));
+    const double filters = backward ? slab_rows * (30 + 10 * ceil(plan.channel_tile / 32.0))
+                                    : plan.channel_tile / 4.0 * ceil(slab_rows / WARP) * 40;
+    const double barriers = 100 * warps;
+    const double chunks = static_cast<double>(ceil_div(plan.source_channels, plan.chunk));
+    const double blocks = static_cast<double>(plan.blocks);
+    const double registers = 50 + option.pixels * option.channels;
+    const double fits = fmin(SHARED_PER_SM / static_cast<double>(plan.shared_bytes) * plan.threads,
+                             fmin(REGISTERS_PER_SM / registers, THREADS_PER_SM));
+    const double threads = fmin(fits, ceil(blocks / SMS) * plan.threads);
+    return blocks * chunks * (multiply + window + filters + barriers) * fmax(1, BUSY_THREADS / threads);
+}
+
+/* Extents worth trying: those for which no smaller tile needs as few tiles. */
+inline bool tile_cut(tile_axis &axis, int tile) {
+    const int64_t results = ceil_div(axis.result, axis.classes); /* of the largest class */
+    axis.tile = tile;
+    axis.tiles = static_cast<int>(ceil_div(results, tile));
+    return ceil_div(results, axis.tiles) == tile;
+}
+
+/* Tries every register tile, channel tile and chunk for the pixel tile that `plan` holds. */
+inline void tile_search_channels(tile_plan plan, bool backward, tile_plan &best, double &best_cost) {
+    for (plan.option = 0; plan.option < TILE_OPTION_COUNT; ++plan.option) {
+        const int64_t step = TILE_OPTIONS[plan.option].channels;
+        for (int64_t widest = 128; widest >= step; widest /= 2) {
+            const int64_t parts = ceil_div(plan.result_channels, widest);
+            plan.channel_tile = static_cast<int>(ceil_div(ceil_div(plan.result_channels, parts), step) * step);
+            if (parts > INT32_MAX || plan.channel_tile > widest)
+                continue;
+            plan.channel_tiles = static_cast<int>(parts);
+            for (plan.chunk = 1; plan.chunk <= 32 && plan.chunk < 2 * plan.source_channels; plan.chunk *= 2) {
+                if (!tile_complete(plan, backward))
+                    break;
+                const double cost = tile_cost(plan, backward);
+                if (cost < best_cost) {
+                    best = plan;
+                    best_cost = cost;
+                }
+            }
+        }
+    }
+}
+
+/* The best plan; false if no tile fits. An empty batch is planned as one image and has no blocks. */
+inline bool tile_plan_of(const fv_conv2d &d, bool backward, tile_plan &best) {
+    tile_plan plan = tile_problem(d, backward);
+    plan.images = d.n > 0 ? d.n : 1;
+    double best_cost = INFINITY;
+    const int64_t rows = ceil_div(plan.vertical.result, plan.vertical.classes);
+    const int64_t cols = ceil_div(plan.horizontal.result, plan.horizontal.classes);
+    for (int height = 1; height <= 32 && height <= rows; ++height)
+        for (int width = 1; width <= 64 && width <= cols; ++width)
+            if (tile_cut(plan.vertical, height) && tile_cut(plan.horizontal, width))
+                tile_search_channels(plan, backward, best, best_cost);
+    const bool found = best_cost < static_cast<double>(INFINITY);
+    if (found && d.n == 0)
+        best.blocks = 0;
+    return found;
+}
+
+} // namespace FV_NAMESPACE
+
+#endif

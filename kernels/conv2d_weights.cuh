@@ -1,0 +1,146 @@
+/* The tiled filter gradient: per group, a matrix product over all output pixels l = (n,p,q),
+ *
+ *     dw[k][j] = sum_l dy[l][k] * x_l[j],    j = (r,s,c),    x_l[j] = x[n, p*stride_h + r*dilation_h - pad, ..., c],
+ *
+ * where dy is read as it lies and the row x_l is gathered from under the filter at pixel l while it is staged (product.cuh).
+ *
+ * There are few filters and many pixels, so the sum over l is split over blocks until the device is full. Each split adds its
+ * pixels in order and writes its own partial gradient to the workspace; a second kernel adds the partial gradients in
+ * order. No atomics, and the number of splits depends on the descriptor alone: deterministic. */
+#ifndef FOVEA_CONV2D_WEIGHTS_CUH
+#define FOVEA_CONV2D_WEIGHTS_CUH
+
+#include "product.cuh"
+
+namespace FV_NAMESPACE {
+
+struct weights_plan {
+    fv_conv2d d;
+    int64_t p, q;
+    int64_t kg, cg;            /* output and input channels of a group */
+    int64_t columns;           /* j runs below it */
+    int64_t pixels, per_split; /* all, and those of one split */
+    int64_t splits, tiles_k, tiles_j;
+    int tile;
+    int64_t partial; /* floats of one partial gradient, dw and then db */
+};
+
+/* The plan for a descriptor. */
+inline weights_plan weights_plan_of(const fv_conv2d &d) {
+    constexpr int64_t ENOUGH_BLOCKS = 512, LEAST_PIXELS = 256; /* a split of fewer pixels costs more than it saves */
+    weights_plan plan = {};
+    plan.d = d;
+    plan.p = fv_conv2d_p(&d);
+    plan.q = fv_conv2d_q(&d);
+    plan.kg = d.k / d.groups;
+    plan.cg = d.c / d.groups;
+    plan.columns = d.r * d.s * plan.cg;
+    plan.pixels = d.n * plan.p * plan.q;
+    plan.tile = plan.kg <= 32 || plan.columns <= 32 ? 32 : 64;
+    plan.tiles_k = ceil_div(plan.kg, plan.tile);
+    plan.tiles_j = ceil_div(plan.columns, plan.tile);
+    const int64_t tiles = d.groups * plan.tiles_k * plan.tiles_j;
+    const int64_t wanted = ceil_div(ENOUGH_BLOCKS, tiles), sensible = ceil_div(plan.pixels, LEAST_PIXELS);
+    const int64_t splits = wanted < sensible ? wanted : sensible;
+    plan.per_split = splits ? ceil_div(ceil_div(plan.pixels, splits), PRODUCT_DEPTH) * PRODUCT_DEPTH : 0;
+    plan.splits = splits ? ceil_div(plan.pixels, plan.per_split) : 1;
+    plan.partial = d.k * plan.columns + (d.bias ? d.k : 0);
+    return plan;
+}
+
+/* Where the filter lies at an output pixel. */
+struct filter_place {
+    int64_t image;
+    int row, col; /* the input pixel under tap 0,0 */
+};
+
+__device__ inline filter_place filter_place_of(const weights_plan &plan, int64_t pixel) {
+    const int64_t line = pixel / plan.q, image = line / plan.p;
+    return {.image = image,
+            .row = static_cast<int>((line - image * plan.p) * plan.d.stride_h - plan.d.pad_top),
+            .col = static_cast<int>((pixel - line * plan.q) * plan.d.stride_w - plan.d.pad_left)};
+}
+
+/* Stages x_l[j] for the pixels of `places` and the thread's column j; zeros beyond the image, the columns and the pixels. */
+template <int TILE>
+__device__ void stage_gathered(const weights_plan &plan, int64_t group, int64_t j, const filter_place *places,
+                               int64_t remaining, const float *x, product_slice<TILE> &slice) {
+    const fv_conv2d &d = plan.d;
+    const int64_t tap = j / plan.cg, c = j - tap * plan.cg;
+    const int down = static_cast<int>(tap / d.s * d.dilation_h), across = static_cast<int>(tap % d.s * d.dilation_w);
+    const int column = static_cast<int>(threadIdx.x) % TILE;
+    for (int l = static_cast<int>(threadIdx.x) / TILE; l < PRODUCT_DEPTH; l += PRODUCT_THREADS<TILE> / TILE) {
+        float value = 0;
+        if (j < plan.columns && l < remaining) {
+            const filter_place place = places[l];
+            const int row = place.row + down, col = place.col + across;
+            if (row >= 0 && row < d.h && col >= 0 && col < d.w)
+                value = x[((place.image * d.h + row) * d.w + col) * d.c + group * plan.cg + c];
+        }
+        slice[l][column] = value;
+    }
+}
+
+/* Partial gradient number blockIdx.y goes to dw + blockIdx.y * stride, its bias part to db + blockIdx.y * stride. */
+template <int TILE>
+__global__ void __launch_bounds__(PRODUCT_THREADS<TILE>, 2)
+    conv2d_weights_split_kernel(weights_plan plan, const float *x, const float *dy, float *dw, float *db,
+                                int64_t stride) {
+    __shared__ __align__(16) product_slice<TILE> gradients, inputs;
+    __shared__ filter_place places[2][PRODUCT_DEPTH]; /* one to read while the next is filled */
+    const int thread = static_cast<int>(threadIdx.x);
+    const int64_t first_j = blockIdx.x % plan.tiles_j * TILE;
+    const int64_t first_k = blockIdx.x / plan.tiles_j % plan.tiles_k * TILE;
+    const int64_t group = blockIdx.x / plan.tiles_j / plan.tiles_k;
+    const int64_t first_pixel = blockIdx.y * plan.per_split;
+    const int64_t end_pixel = first_pixel + plan.per_split < plan.pixels ? first_pixel + plan.per_split : plan.pixels;
+    const product_operand gradient = {dy + group * plan.kg, 1, plan.d.k, plan.kg};
+    const bool sums_bias = db && first_j == 0 && thread < TILE; /* one column of blocks does it for all */
+    float sum[4][4] = {};
+    float bias_sum = 0;
+    int turn = 0;
+    if (thread < PRODUCT_DEPTH)
+        places[turn][thread] = filter_place_of(plan, first_pixel + thread);
+    __syncthreads();
+    for (int64_t pixel = first_pixel; pixel < end_pixel; pixel += PRODUCT_DEPTH, turn ^= 1) {
+        product_stage<TILE, false>(gradients, gradient, first_k, pixel, end_pixel);
+        stage_gathered<TILE>(plan, group, first_j + thread % TILE, places[turn], end_pixel - pixel, x, inputs);
+        if (thread < PRODUCT_DEPTH)
+            places[turn ^ 1][thread] = filter_place_of(plan, pixel + PRODUCT_DEPTH + thread);
+        __syncthreads();
+        product_multiply<TILE>(gradients, inputs, sum);
+        if (sums_bias)
+            bias_sum += product_row_sum<TILE>(gradients, thread);
+        __syncthreads();
+    }
+    if (sums_bias && first_k + thread < plan.kg)
+        db[blockIdx.y * stride + group * plan.kg + first_k + thread] = bias_sum;
+    FV_UNROLL
+    for (int i = 0; i < 4; ++i) {
+        const int64_t k = first_k + product_row<TILE>() + i;
+        FV_UNROLL
+        for (int j = 0; j < 4; ++j) {
+            const int64_t column = first_j + product_column<TILE>() + j;
+            if (k < plan.kg && column < plan.columns)
+                dw[blockIdx.y * stride + (group * plan.kg + k) * plan.columns + column] = sum[i][j];
+        }
+    }
+}
+
+/* Adds the partial gradients, split after split. */
+__global__ void conv2d_weights_reduce_kernel(int64_t splits, int64_t partial, int64_t weights, const float *parts,
+                                             float *dw, float *db) {
+    for (int64_t i = thread_index(); i < partial; i += thread_count()) {
+        float sum = 0;
+        for (int64_t split = 0; split < splits; ++split)
+            sum += parts[split * partial + i];
+        if (i < weights)
+            dw[i] = sum;
+        else
+            db[i - weights] = sum;
+    }
+}
+
+} // namespace FV_NAMESPACE
+
+#endif

@@ -1,0 +1,92 @@
+/* What every kernel file includes: one source for two worlds.
+ *
+ * Compiled by nvcc, a kernel file is CUDA in namespace fv_cuda. Compiled as C++ with -DFV_EMULATED, it is the same code on the
+ * CPU in namespace fv_emulated, run by the emulator (emulator/emulator.h). Both can be linked into one program.
+ *
+ *     FV_LAUNCH(context, kernel, grid, block, shared_bytes, arguments...)
+ *         runs a kernel on the context's stream; an expression of type fv_status. A template goes in parentheses:
+ *         FV_LAUNCH(context, (kernel<4, 8>), ...). The grid must not be empty: a launcher with nothing to do returns before.
+ *     FV_DYNAMIC_SHARED(float, tile);
+ *         declares the launch's dynamic shared memory within a kernel, 16-byte aligned.
+ *     FV_UNROLL
+ *         stands before a loop of few, fixed turns whose arrays are to live in registers.
+ */
+#ifndef FOVEA_KERNEL_CUH
+#define FOVEA_KERNEL_CUH
+
+#include <math.h>
+#include <stdint.h>
+
+#include "backends/kernel.h"
+#include "base/error.h"
+
+#ifdef FV_EMULATED
+
+#include "emulator/emulator.h"
+
+#define FV_NAMESPACE fv_emulated
+
+#else
+
+#include <cuda_runtime.h>
+
+#define FV_NAMESPACE fv_cuda
+
+extern "C" cudaStream_t fv_cuda_stream(const fv_context *context);
+
+namespace fv_cuda {
+
+inline fv_status launched(const char *kernel) {
+    const cudaError_t error = cudaGetLastError();
+    return error == cudaSuccess ? FV_OK : fv_fail(FV_DEVICE, "kernel %s: %s", kernel, cudaGetErrorString(error));
+}
+
+} // namespace fv_cuda
+
+#define FV_LAUNCH(context, kernel, grid, block, shared_bytes, ...)                                                     \
+    (kernel<<<(grid), (block), (shared_bytes), fv_cuda_stream(context)>>>(__VA_ARGS__), fv_cuda::launched(#kernel))
+
+#define FV_DYNAMIC_SHARED(type, name)                                                                                  \
+    extern __shared__ __align__(16) unsigned char fv_dynamic_shared[];                                                 \
+    type *const name = reinterpret_cast<type *>(fv_dynamic_shared)
+
+#define FV_UNROLL _Pragma("unroll")
+
+#endif
+
+/* A row names the fields that it fills; the others are zero. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
+namespace FV_NAMESPACE {
+
+constexpr int WARP = 32;
+constexpr int ELEMENTWISE_THREADS = 256;
+constexpr int64_t MAX_BLOCKS = INT32_MAX;
+constexpr int64_t MAX_SHARED_BYTES = 48 * 1024; /* what a block may have without opting in to more */
+
+__host__ __device__ inline int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+/* The grid-stride loop over `elements` elements: for (i = thread_index(); i < elements; i += thread_count()). */
+__device__ inline int64_t thread_index() {
+    return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+__device__ inline int64_t thread_count() {
+    return static_cast<int64_t>(gridDim.x) * blockDim.x;
+}
+
+/* Blocks of ELEMENTWISE_THREADS for that loop; elements > 0. */
+inline dim3 elementwise_grid(int64_t elements) {
+    const int64_t blocks = ceil_div(elements, ELEMENTWISE_THREADS);
+    return dim3(static_cast<unsigned>(blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS));
+}
+
+/* The rows of each kernel file. */
+extern const fv_kernel conv2d_kernels[], maxpool_kernels[], linear_kernels[], relu_kernels[], softmax_xent_kernels[],
+    batch_kernels[], update_kernels[];
+
+} // namespace FV_NAMESPACE
+
+#endif

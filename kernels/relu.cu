@@ -1,0 +1,59 @@
+/* relu: y = max(x, 0), where a NaN stays NaN; dx = dy where y > 0, else 0.
+ *
+ * Variant
+ *     elementwise   one thread per element: bound by memory alone. Deterministic, any size. */
+#include "kernel.cuh"
+
+namespace FV_NAMESPACE {
+
+namespace {
+
+__global__ void relu_forward_elementwise_kernel(int64_t elements, const float *x, float *y) {
+    for (int64_t i = thread_index(); i < elements; i += thread_count())
+        y[i] = x[i] < 0.0f ? 0.0f : x[i];
+}
+
+__global__ void relu_backward_data_elementwise_kernel(int64_t elements, const float *y, const float *dy, float *dx) {
+    for (int64_t i = thread_index(); i < elements; i += thread_count())
+        dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+}
+
+fv_status relu_forward_elementwise(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    const int64_t elements = op->relu.elements;
+    if (elements == 0)
+        return FV_OK;
+    return FV_LAUNCH(context, relu_forward_elementwise_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0,
+                     elements, static_cast<const float *>(buffers->at[FV_X]), static_cast<float *>(buffers->at[FV_Y]));
+}
+
+fv_status relu_backward_data_elementwise(fv_context *context, const fv_operation *op, void *,
+                                         const fv_buffers *buffers) {
+    const int64_t elements = op->relu.elements;
+    if (elements == 0)
+        return FV_OK;
+    return FV_LAUNCH(context, relu_backward_data_elementwise_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0,
+                     elements, static_cast<const float *>(buffers->at[FV_Y]),
+                     static_cast<const float *>(buffers->at[FV_DY]), static_cast<float *>(buffers->at[FV_DX]));
+}
+
+} // namespace
+
+const fv_kernel relu_kernels[] = {
+    {.kind = FV_RELU,
+     .pass = FV_FORWARD,
+     .dtype = FV_F32,
+     .name = "elementwise",
+     .min_capability = 80,
+     .deterministic = true,
+     .run = relu_forward_elementwise},
+    {.kind = FV_RELU,
+     .pass = FV_BACKWARD_DATA,
+     .dtype = FV_F32,
+     .name = "elementwise",
+     .min_capability = 80,
+     .deterministic = true,
+     .run = relu_backward_data_elementwise},
+    FV_KERNELS_END,
+};
+
+} // namespace FV_NAMESPACE

@@ -1,0 +1,26 @@
+/* The kernel table: every kernel file's rows. A new file adds its array here and to kernel.cuh. */
+#include "kernel.cuh"
+
+#ifdef FV_EMULATED
+#define FV_TABLES fv_emulated_tables
+#else
+#define FV_TABLES fv_cuda_tables
+#endif
+
+extern "C" {
+extern const fv_kernel fv_cublas_kernels[]; /* host/backends/cuda/linear.c */
+extern const fv_kernel *const FV_TABLES[];
+const fv_kernel *const FV_TABLES[] = {
+#ifndef FV_EMULATED
+    fv_cublas_kernels,
+#endif
+    FV_NAMESPACE::conv2d_kernels,
+    FV_NAMESPACE::maxpool_kernels,
+    FV_NAMESPACE::linear_kernels,
+    FV_NAMESPACE::relu_kernels,
+    FV_NAMESPACE::softmax_xent_kernels,
+    FV_NAMESPACE::batch_kernels,
+    FV_NAMESPACE::update_kernels,
+    NULL,
+};
+}

@@ -1,0 +1,171 @@
+/* Descriptors: text form, validation, shapes, costs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ops/op.h"
+
+/* Short forms and what they print as: every key shown, and it parses back to itself. */
+static void prints_canonically(void **state) {
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"conv2d c=3 h=5 w=6 k=4 kernel=3",
+         "conv2d n=1 c=3 h=5 w=6 k=4 kernel=3x3 stride=1 pad=0 dilation=1 groups=1 bias=0 dtype=f32"},
+        {"conv2d n=50 c=64 h=56 w=56 k=64 kernel=3x3 stride=1 pad=1 dilation=1 groups=1 dtype=f64",
+         "conv2d n=50 c=64 h=56 w=56 k=64 kernel=3x3 stride=1 pad=1 dilation=1 groups=1 bias=0 dtype=f64"},
+        {"conv2d  c=2 h=9 w=9 k=2 kernel=3x1 stride=2x1 pad=1x0 dilation=1x2 bias=1",
+         "conv2d n=1 c=2 h=9 w=9 k=2 kernel=3x1 stride=2x1 pad=1x0 dilation=1x2 groups=1 bias=1 dtype=f32"},
+        {"conv2d c=2 h=7 w=8 k=3 kernel=4x4 pad=same",
+         "conv2d n=1 c=2 h=7 w=8 k=3 kernel=4x4 stride=1 pad=1,2,1,2 dilation=1 groups=1 bias=0 dtype=f32"},
+        {"conv2d c=2 h=7 w=8 k=3 kernel=3x3 pad=valid",
+         "conv2d n=1 c=2 h=7 w=8 k=3 kernel=3x3 stride=1 pad=0 dilation=1 groups=1 bias=0 dtype=f32"},
+        {"maxpool c=2 h=6 w=7 kernel=3 pad=2,0,1,2 stride=2",
+         "maxpool n=1 c=2 h=6 w=7 kernel=3x3 stride=2 pad=2,0,1,2 dilation=1 dtype=f32"},
+        {"linear c=800 k=256 bias=1", "linear n=1 c=800 k=256 bias=1 dtype=f32"},
+        {"relu elements=7", "relu elements=7 dtype=f32"},
+        {"softmax_xent n=256 classes=10", "softmax_xent n=256 classes=10 dtype=f32"},
+        {"batch n=4 items=9 elements=784 scale=0.1 shift=-0.424213",
+         "batch n=4 items=9 elements=784 scale=0.1 shift=-0.424213 dtype=f32"},
+        {"sgd elements=5 momentum=0.9", "sgd elements=5 decayed=0 momentum=0.9 weight_decay=0 dtype=f32"},
+        {"adam elements=5 decayed=2 beta1=0.7",
+         "adam elements=5 decayed=2 beta1=0.7 beta2=0.999 epsilon=1e-08 weight_decay=0 dtype=f32"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; ++i) {
+        fv_operation op;
+        char text[256], again[256];
+        if (fv_operation_parse(pairs[i][0], &op) != FV_OK)
+            fail_msg("%s: %s", pairs[i][0], fv_error_message());
+        assert_int_equal(fv_operation_print(&op, text, sizeof text), strlen(pairs[i][1]));
+        assert_string_equal(text, pairs[i][1]);
+        assert_int_equal(fv_operation_parse(text, &op), FV_OK);
+        fv_operation_print(&op, again, sizeof again);
+        assert_string_equal(again, text);
+    }
+}
+
+static void print_reports_its_length(void **state) {
+    (void)state;
+    fv_operation op;
+    char text[256], cut[10];
+    assert_int_equal(fv_operation_parse("linear c=3 k=4", &op), FV_OK);
+    const int length = fv_operation_print(&op, text, sizeof text);
+    assert_int_equal(fv_operation_print(&op, cut, sizeof cut), length);
+    assert_int_equal(fv_operation_print(&op, NULL, 0), length);
+    assert_string_equal(cut, "linear n=");
+}
+
+/* Every refusal is FV_BAD_INPUT and its one line holds the given words. */
+static void refuses_by_name(void **state) {
+    (void)state;
+    static const char *const bad[][2] = {
+        {"", "empty operation"},
+        {"convolve c=1", "unknown operation 'convolve'"},
+        {"conv2d c=3 h=5 w=5 k=4", "'kernel' is missing"},
+        {"conv2d c=3 h=5 w=5 k=4 kernel=3x3 colour=1", "unknown key 'colour'"},
+        {"conv2d c=3 c=3 h=5 w=5 k=4 kernel=3x3", "'c' is given twice"},
+        {"conv2d c=3 h=5 w=5 k=4 kernel=3x3 left over", "'left' is not of the form key=value"},
+        {"conv2d c=3 h=5 w=5 k=4 kernel=3x3x3", "kernel=3x3x3: expected HEIGHTxWIDTH"},
+        {"conv2d c=3 h=5 w=5 k=4 kernel=", "kernel=: expected"},
+        {"conv2d c=3.5 h=5 w=5 k=4 kernel=3", "c=3.5: expected a whole number"},
+        {"conv2d c=99999999999999999999 h=5 w=5 k=4 kernel=3", "expected a whole number"},
+        {"conv2d c=3 h=5 w=5 k=4 kernel=3 pad=-1", "pad=-1: expected PAD"},
+        {"conv2d c=3 h=5 w=5 k=4 kernel=3 pad=1,2,3", "pad=1,2,3: expected PAD"},
+        {"conv2d c=3 h=5 w=5 k=4 kernel=3 dtype=f16", "dtype=f16: expected f32 or f64"},
+        {"conv2d c=3 h=0 w=5 k=4 kernel=3", "h=0 must be at least 1"},
+        {"conv2d n=-1 c=3 h=5 w=5 k=4 kernel=3", "n=-1 must be at least 0"},
+        {"conv2d c=3 h=5 w=5 k=4 kernel=3 groups=2", "groups=2 must divide c=3 and k=4"},
+        {"conv2d c=3 h=5 w=5 k=4 kernel=3 stride=0", "stride 0 must be 1"},
+        {"conv2d c=3 h=5 w=5 k=4 kernel=3 dilation=0", "dilation 0 must be 1"},
+        {"conv2d c=3 h=5 w=5 k=4 kernel=3 bias=2", "bias=2 must be 0 or 1"},
+        {"conv2d c=3 h=2 w=5 k=4 kernel=3", "height: the window spans 3 pixels"},
+        {"conv2d c=3 h=5 w=5 k=4 kernel=3 dilation=1x3", "width: the window spans 7 pixels"},
+        {"maxpool n=1000000000 c=1000000000 h=1 w=1 kernel=1", "more than 2^59 elements"},
+        {"conv2d n=1000000 c=1 h=1000000 w=1000 k=100000 kernel=1000x1000", "exceeds 2^62"},
+        {"conv2d c=1099511627776 h=1 w=1 k=1 kernel=1", "must be below 2^40"},
+        {"conv2d c=1 h=2147483648 w=1 k=1 kernel=1", "height: input 2147483648 must be 1 to 2^31-1"},
+        {"maxpool c=1 h=3 w=3 kernel=4", "height: the window spans 4 pixels"},
+        {"linear c=0 k=3", "c=0 must be at least 1"},
+        {"linear n=1000000000 c=1000000000 k=1000000", "2^"},
+        {"softmax_xent n=1 classes=0", "classes=0 must be at least 1"},
+        {"batch n=1 items=0 elements=4", "items=0 must be at least 1"},
+        {"batch n=1 items=1 elements=4 scale=nan", "scale=nan: expected a number"},
+        {"sgd elements=3 decayed=4", "decayed=4 exceeds elements=3"},
+        {"adam elements=3 beta1=1", "beta1=1 must be at least 0 and below 1"},
+        {"adam elements=3 epsilon=0", "epsilon=0 must be positive"},
+        {"adam elements=3 dtype=i32", "dtype=i32: expected f32 or f64"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i) {
+        fv_operation op;
+        assert_int_equal(fv_operation_parse(bad[i][0], &op), FV_BAD_INPUT);
+        if (!strstr(fv_error_message(), bad[i][1]) || strchr(fv_error_message(), '\n'))
+            fail_msg("'%s' gave '%s', expected '%s' in it", bad[i][0], fv_error_message(), bad[i][1]);
+    }
+}
+
+/* Published output sizes: AlexNet conv1, ResNet-50 stem and pool, TensorFlow's same padding. */
+static void shapes(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t p, q;
+    } table[] = {
+        {"conv2d n=1 c=3 h=227 w=227 k=96 kernel=11x11 stride=4", 55, 55},
+        {"conv2d n=1 c=3 h=224 w=224 k=64 kernel=7x7 stride=2 pad=3", 112, 112},
+        {"conv2d n=1 c=3 h=5 w=6 k=1 kernel=3x3 stride=2 pad=same", 3, 3},
+        {"conv2d n=1 c=8 h=65 w=65 k=8 kernel=3x3 pad=12 dilation=12", 65, 65},
+        {"conv2d n=1 c=1 h=161 w=700 k=32 kernel=5x20 stride=2", 79, 341},
+        {"conv2d n=1 c=1 h=1 w=1 k=1 kernel=3x3 pad=same stride=5", 1, 1},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; ++i) {
+        fv_operation op;
+        assert_int_equal(fv_operation_parse(table[i].text, &op), FV_OK);
+        assert_int_equal(fv_conv2d_p(&op.conv2d), table[i].p);
+        assert_int_equal(fv_conv2d_q(&op.conv2d), table[i].q);
+    }
+    fv_operation pool;
+    assert_int_equal(fv_operation_parse("maxpool n=50 c=64 h=112 w=112 kernel=3 stride=2 pad=1", &pool), FV_OK);
+    assert_int_equal(fv_maxpool_p(&pool.maxpool), 56);
+}
+
+static void costs(void **state) {
+    (void)state;
+    fv_operation op;
+    /* DeepBench-like: 50 images, 56x56 outputs, 64 channels to 64, 3x3 */
+    assert_int_equal(fv_operation_parse("conv2d n=50 c=64 h=56 w=56 k=64 kernel=3x3 pad=1 bias=1", &op), FV_OK);
+    for (fv_pass pass = 0; pass < FV_PASSES; ++pass)
+        assert_int_equal(fv_operation_macs(&op, pass), 50LL * 56 * 56 * 64 * 64 * 9);
+    const int64_t activations = 50LL * 56 * 56 * 64, weights = 64 * 64 * 9;
+    assert_int_equal(fv_operation_bytes(&op, FV_FORWARD), 4 * (2 * activations + weights + 64));
+    assert_int_equal(fv_operation_bytes(&op, FV_BACKWARD_DATA), 4 * (2 * activations + weights));
+    assert_int_equal(fv_operation_parse("relu elements=10", &op), FV_OK);
+    assert_false(fv_operation_has_pass(&op, FV_BACKWARD_WEIGHTS));
+    assert_int_equal(fv_operation_bytes(&op, FV_BACKWARD_WEIGHTS), 0);
+    assert_int_equal(fv_operation_parse("adam elements=10", &op), FV_OK);
+    assert_int_equal(fv_operation_bytes(&op, FV_FORWARD), 4 * (7 * 10 + 3)); /* w, m, v both ways; dw; rates */
+}
+
+/* argmax grows with the window */
+static void argmax_width(void **state) {
+    (void)state;
+    fv_operation op;
+    fv_tensor_spec specs[FV_MAX_SPECS];
+    assert_int_equal(fv_operation_parse("maxpool c=1 h=20 w=20 kernel=16x16", &op), FV_OK);
+    assert_int_equal(fv_operation_signature(&op, FV_FORWARD, specs), 3);
+    assert_int_equal(specs[2].dtype, FV_U8);
+    assert_int_equal(fv_operation_parse("maxpool c=1 h=20 w=20 kernel=16x17", &op), FV_OK);
+    fv_operation_signature(&op, FV_FORWARD, specs);
+    assert_int_equal(specs[2].dtype, FV_I32);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(prints_canonically), cmocka_unit_test(print_reports_its_length),
+        cmocka_unit_test(refuses_by_name),    cmocka_unit_test(shapes),
+        cmocka_unit_test(costs),              cmocka_unit_test(argmax_width),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
