@@ -1,6 +1,6 @@
-/* batch: x[i] = images[order[i]] * scale + shift, labels[i] = image_labels[order[i]]. images are bytes [items, elements], x is
- * [n, elements]. The product and sum are taken in double and rounded once: there is one per byte read, and memory is
- * the limit.
+/* batch: x[i] = images[order[i]] * scale + shift, labels[i] = image_labels[order[i]]. images are bytes [items,
+ * elements], x is [n, elements]. The product and sum are taken in double and rounded once: there is one per byte read,
+ * and memory is the limit.
  *
  * Variant
  *     elementwise   one thread per element, neighbours on neighbouring bytes of one image. Deterministic, any size. */

@@ -1,15 +1,20 @@
-/* conv2d: y[n,p,q,k] = b[k] + sum_{r,s,c} x[n, p*stride_h + r*dilation_h - pad_top, q*stride_w + s*dilation_w - pad_left, g*C/G + c]
- * * w[k,r,s,c] with g = k / (K/G), and its gradients by x, w and b. x and dx are [n,h,w,c], y and dy [n,p,q,k], w and dw
- * [k,r,s,c/groups]. Any stride, padding, dilation, groups and channels. f32 throughout; every row is deterministic.
+/* conv2d: a correlation of images with filters,
+ *
+ *     y[n,p,q,k] = b[k] + sum_{r,s,c} x[n, p*stride_h + r*dilation_h - pad_top, q*stride_w + s*dilation_w - pad_left,
+ *                                       g*C/G + c] * w[k,r,s,c]    with g = k / (K/G),
+ *
+ * and its gradients by x, w and b. x and dx are [n,h,w,c], y and dy [n,p,q,k], w and dw [k,r,s,c/groups]. Any stride,
+ * padding, dilation, groups and channels. f32 throughout; every row is deterministic.
  *
  * Variants
- *     direct         (all passes) one thread per result, straight from the formula and global memory: any case. The backward
- *                    passes gather: a thread owns its result and looks for the products that belong to it.
- *     direct_tile    (forward, backward_data) a block stages the input tile with its halo and the filters in shared memory
- *                    and each thread keeps up to 8 x 8 results in registers: each value read from global memory serves
- *                    hundreds of products instead of one. Refuses windows whose halo exceeds 48 KiB. See conv2d_tile.cuh.
- *     split_reduce   (backward_weights) a tiled matrix product whose long sum is split over blocks: thousands of threads share
- *                    the pixels that a direct thread walks alone. See conv2d_weights.cuh. */
+ *     direct         (all passes) one thread per result, straight from the formula and global memory: any case. The
+ *                    backward passes gather: a thread owns its result and looks for the products that belong to it.
+ *     direct_tile    (forward, backward_data) a block stages the input tile with its halo and the filters in shared
+ *                    memory and each thread keeps up to 8 x 8 results in registers: each value read from global memory
+ *                    serves hundreds of products instead of one. Refuses windows whose halo exceeds 48 KiB. See
+ *                    conv2d_tile.cuh.
+ *     split_reduce   (backward_weights) a tiled matrix product whose long sum is split over blocks: thousands of
+ *                    threads share the pixels that a direct thread walks alone. See conv2d_weights.cuh. */
 #include <stdlib.h>
 
 #include "conv2d_tile_plan.cuh"

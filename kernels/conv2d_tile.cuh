@@ -3,18 +3,19 @@
  * Both are correlations: result(i, j, o) = sum over taps t, u and source channels c of
  *     source(start_h + i*advance_h + t*spacing_h, start_w + j*advance_w + u*spacing_w, c) * filter(o, t, u, c)
  * - Forward reads x, writes y: start = -pad, advance = stride, spacing = dilation, every tap.
- * - Backward reads dy, writes dx. Input row h meets output row p through tap r where p*stride = h + pad - r*dilation, so rows h of
- *   one residue modulo the stride share their taps, every (stride/gcd)th: within such a class it is a correlation with
- *   advance 1 over those taps in falling order. A block stays within one class, so nothing is multiplied for taps that
- *   do not divide, and each thread owns its results: no atomics, deterministic.
+ * - Backward reads dy, writes dx. Input row h meets output row p through tap r where p*stride = h + pad - r*dilation,
+ *   so rows h of one residue modulo the stride share their taps, every (stride/gcd)th: within such a class it is a
+ *   correlation with advance 1 over those taps in falling order. A block stays within one class, so nothing is
+ *   multiplied for taps that do not divide, and each thread owns its results: no atomics, deterministic.
  *
- * A block computes a tile of pixels x result channels of one image and group. For each chunk of source channels it stages the
- * source window with its halo and a slab of the filters in shared memory; each thread keeps PIXELS x CHANNELS sums in registers,
- * so that PIXELS + CHANNELS values from shared memory serve PIXELS * CHANNELS products.
+ * A block computes a tile of pixels x result channels of one image and group. For each chunk of source channels it
+ * stages the source window with its halo and a slab of the filters in shared memory; each thread keeps PIXELS x
+ * CHANNELS sums in registers, so that PIXELS + CHANNELS values from shared memory serve PIXELS * CHANNELS products.
  *
- * Shared memory, in floats:  window[chunk][plane]  source pixels of one channel after another; an odd plane spreads channels over banks
- *                            slab[taps*chunk][pitch]  filters, result channels contiguous; a row per (tap, channel)
- *                            offsets[taps*chunk]  (ints) where a row's tap and channel lie in the window */
+ * Shared memory, in floats:
+ *     window[chunk][plane]      source pixels of one channel after another; an odd plane spreads channels over banks
+ *     slab[taps*chunk][pitch]   filters, result channels contiguous; a row for each tap and source channel
+ *     offsets[taps*chunk]       (ints) where a row's tap and channel lie in the window */
 #ifndef FOVEA_CONV2D_TILE_CUH
 #define FOVEA_CONV2D_TILE_CUH
 
@@ -115,7 +116,8 @@ __device__ inline tile_place tile_place_of(const tile_plan &plan, unsigned block
     return place;
 }
 
-/* window[c][row][col] of source channels first .. first + chunk - 1; zeros beyond the image and the group. A warp takes a row. */
+/* window[c][row][col] of source channels first .. first + chunk - 1; zeros beyond the image and the group. A warp
+ * takes a row. */
 __device__ inline void stage_window(const tile_plan &plan, const tile_place &place, const tile_class &v,
                                     const tile_class &h, int rows, int cols, int64_t first, const float *source,
                                     float *window) {
@@ -136,8 +138,8 @@ __device__ inline void stage_window(const tile_plan &plan, const tile_place &pla
     }
 }
 
-/* slab[tap*chunk + c][o] = w[k = o][tap][c]. c lies contiguous in memory, o in the slab, so a thread collects four o and stores
- * them together: reads stay coalesced and writes fall on different banks. */
+/* slab[tap*chunk + c][o] = w[k = o][tap][c]. c lies contiguous in memory, o in the slab, so a thread collects four o
+ * and stores them together: reads stay coalesced and writes fall on different banks. */
 __device__ inline void stage_filters_forward(const tile_plan &plan, const tile_place &place, int taps, int64_t first,
                                              const float *filters, float *slab) {
     const int warps = plan.threads / WARP;
@@ -199,8 +201,8 @@ __device__ void multiply_chunk(const float *window, const float *slab, const int
     }
 }
 
-/* A thread has pixels t, t + pixel_threads, ... of the tile and CHANNELS/4 quads of channels, one channel_tile/(CHANNELS/4)
- * apart, so that the quads of neighbouring threads are neighbours. bias: NULL for none. */
+/* A thread has pixels t, t + pixel_threads, ... of the tile and CHANNELS/4 quads of channels, one
+ * channel_tile/(CHANNELS/4) apart, so that the quads of neighbouring threads are neighbours. bias: NULL for none. */
 template <bool BACKWARD, int PIXELS, int CHANNELS>
 __global__ void __launch_bounds__(256)
     conv2d_tile_kernel(tile_plan plan, const float *source, const float *filters, const float *bias, float *result) {

@@ -1,8 +1,9 @@
-/* Chooses the tile of conv2d_tile.cuh for a descriptor: on the host, by a function of the descriptor alone, so that results are
- * the same bits on every device.
+/* Chooses the tile of conv2d_tile.cuh for a descriptor: on the host, by a function of the descriptor alone, so that
+ * results are the same bits on every device.
  *
- * All sizes that fit the shared memory are compared by a count of instructions: what a block's warps issue for staging and
- * for multiplying, times the blocks, times a penalty where too few threads share a multiprocessor to hide its latencies. */
+ * All sizes that fit the shared memory are compared by a count of instructions: what a block's warps issue for
+ * staging and for multiplying, times the blocks, times a penalty where too few threads share a multiprocessor to
+ * hide its latencies. */
 #ifndef FOVEA_CONV2D_TILE_PLAN_CUH
 #define FOVEA_CONV2D_TILE_PLAN_CUH
 

@@ -2,11 +2,12 @@
  *
  *     dw[k][j] = sum_l dy[l][k] * x_l[j],    j = (r,s,c),    x_l[j] = x[n, p*stride_h + r*dilation_h - pad, ..., c],
  *
- * where dy is read as it lies and the row x_l is gathered from under the filter at pixel l while it is staged (product.cuh).
+ * where dy is read as it lies and the row x_l is gathered from under the filter at pixel l while it is staged
+ * (product.cuh).
  *
- * There are few filters and many pixels, so the sum over l is split over blocks until the device is full. Each split adds its
- * pixels in order and writes its own partial gradient to the workspace; a second kernel adds the partial gradients in
- * order. No atomics, and the number of splits depends on the descriptor alone: deterministic. */
+ * There are few filters and many pixels, so the sum over l is split over blocks until the device is full. Each split
+ * adds its pixels in order and writes its own partial gradient to the workspace; a second kernel adds the partial
+ * gradients in order. No atomics, and the number of splits depends on the descriptor alone: deterministic. */
 #ifndef FOVEA_CONV2D_WEIGHTS_CUH
 #define FOVEA_CONV2D_WEIGHTS_CUH
 
@@ -61,7 +62,8 @@ __device__ inline filter_place filter_place_of(const weights_plan &plan, int64_t
             .col = static_cast<int>((pixel - line * plan.q) * plan.d.stride_w - plan.d.pad_left)};
 }
 
-/* Stages x_l[j] for the pixels of `places` and the thread's column j; zeros beyond the image, the columns and the pixels. */
+/* Stages x_l[j] for the pixels of `places` and the thread's column j; zeros beyond the image, the columns and the
+ * pixels. */
 template <int TILE>
 __device__ void stage_gathered(const weights_plan &plan, int64_t group, int64_t j, const filter_place *places,
                                int64_t remaining, const float *x, product_slice<TILE> &slice) {

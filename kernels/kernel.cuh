@@ -1,11 +1,11 @@
 /* What every kernel file includes: one source for two worlds.
  *
- * Compiled by nvcc, a kernel file is CUDA in namespace fv_cuda. Compiled as C++ with -DFV_EMULATED, it is the same code on the
- * CPU in namespace fv_emulated, run by the emulator (emulator/emulator.h). Both can be linked into one program.
+ * Compiled by nvcc, a kernel file is CUDA in namespace fv_cuda. Compiled as C++ with -DFV_EMULATED, it is the same code
+ * on the CPU in namespace fv_emulated, run by the emulator (emulator/emulator.h). Both can be linked into one program.
  *
  *     FV_LAUNCH(context, kernel, grid, block, shared_bytes, arguments...)
  *         runs a kernel on the context's stream; an expression of type fv_status. A template goes in parentheses:
- *         FV_LAUNCH(context, (kernel<4, 8>), ...). The grid must not be empty: a launcher with nothing to do returns before.
+ *         FV_LAUNCH(context, (kernel<4, 8>), ...). The grid must not be empty: with nothing to do, do not launch.
  *     FV_DYNAMIC_SHARED(float, tile);
  *         declares the launch's dynamic shared memory within a kernel, 16-byte aligned.
  *     FV_UNROLL

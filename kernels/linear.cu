@@ -1,12 +1,12 @@
 /* linear: y[n,k] = b[k] + sum_c x[n,c] w[k,c], and its gradients dx[n,c] = sum_k dy[n,k] w[k,c],
  * dw[k,c] = sum_n dy[n,k] x[n,c], db[k] = sum_n dy[n,k].
  *
- * All are one matrix product, result[m][n] = sum_l a(m,l) b(l,n), and differ in what m, n and l stand for and in which of them
- * lies contiguous in memory. Any sizes. Each sum is taken by one thread in the order of l: deterministic.
+ * All are one matrix product, result[m][n] = sum_l a(m,l) b(l,n), and differ in what m, n and l stand for and in which
+ * of them lies contiguous in memory. Any sizes. Each sum is taken by one thread in the order of l: deterministic.
  *
  * Variant
- *     tile   a block computes a 64 x 64 tile through shared memory (product.cuh); 32 x 32 where the larger tiles would be
- *            too few to keep every multiprocessor busy. */
+ *     tile   a block computes a 64 x 64 tile through shared memory (product.cuh); 32 x 32 where the larger tiles
+ *            would be too few to keep every multiprocessor busy. */
 #include "product.cuh"
 
 namespace FV_NAMESPACE {

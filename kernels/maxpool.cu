@@ -1,10 +1,11 @@
-/* maxpool: y[n,p,q,c] = the largest x under the window, argmax its position r*S + s there. x and dx are [n,h,w,c], y, dy and
- * argmax [n,p,q,c]; argmax is u8 for windows of at most 256 positions, else i32. The first of equals in row-major order wins,
- * padding never does; a window wholly in the padding gives -inf and 0. Any geometry. A NaN wins only where it comes first.
+/* maxpool: y[n,p,q,c] = the largest x under the window, argmax its position r*S + s there. x and dx are [n,h,w,c], y,
+ * dy and argmax [n,p,q,c]; argmax is u8 for windows of at most 256 positions, else i32. The first of equals in
+ * row-major order wins, padding never does; a window wholly in the padding gives -inf and 0. Any geometry. A NaN wins
+ * only where it comes first.
  *
- * Backward is a gather: a thread owns one input pixel and visits the windows that cover it, adding dy where argmax points
- * back to the pixel. No atomics, so it is deterministic, and dx need not be cleared first. A window wholly in the padding
- * points to a position in the padding, which no thread owns.
+ * Backward is a gather: a thread owns one input pixel and visits the windows that cover it, adding dy where argmax
+ * points back to the pixel. No atomics, so it is deterministic, and dx need not be cleared first. A window wholly in
+ * the padding points to a position in the padding, which no thread owns.
  *
  * Variant
  *     direct   one thread per element, neighbours on neighbouring channels, so every access is coalesced. Elements are

@@ -3,8 +3,8 @@
  *     sum[m][n] += sum over l of a(m, l) * b(l, n)
  *
  * A block of (TILE/4)^2 threads computes a TILE x TILE tile. Both operands pass through shared memory in slices of
- * PRODUCT_DEPTH values of l, so that each value read from global memory serves TILE products; each thread keeps 4 x 4 sums in
- * registers, so that eight values read from shared memory serve sixteen products. */
+ * PRODUCT_DEPTH values of l, so that each value read from global memory serves TILE products; each thread keeps 4 x 4
+ * sums in registers, so that eight values read from shared memory serve sixteen products. */
 #ifndef FOVEA_PRODUCT_CUH
 #define FOVEA_PRODUCT_CUH
 
@@ -17,7 +17,8 @@ constexpr int PRODUCT_DEPTH = 16;
 template <int TILE>
 constexpr int PRODUCT_THREADS = (TILE / 4) * (TILE / 4);
 
-/* One operand's slice; slice[l][i] with four floats of padding, which keep rows 16-byte aligned and spread columns over banks. */
+/* One operand's slice; slice[l][i] with four floats of padding, which keep rows 16-byte aligned and spread columns
+ * over banks. */
 template <int TILE>
 using product_slice = float[PRODUCT_DEPTH][TILE + 4];
 
@@ -29,7 +30,7 @@ struct product_operand {
 };
 
 /* Fills a slice with the operand's rows from `first`, l from `depth` up to depth_end; zeros beyond the edges.
- * ALONG_DEPTH: l is what lies contiguous in memory, so neighbouring threads read neighbouring l; else neighbouring i. */
+ * ALONG_DEPTH: l lies contiguous in memory, so neighbouring threads read neighbouring l; else neighbouring i. */
 template <int TILE, bool ALONG_DEPTH>
 __device__ void product_stage(product_slice<TILE> &slice, const product_operand &operand, int64_t first, int64_t depth,
                               int64_t depth_end) {

@@ -1,12 +1,12 @@
-/* softmax_xent: y = softmax(x) by rows of `classes`, loss[n] = -log y[n, labels[n]], predicted[n] = the first largest class;
- * backward dx = (y - onehot(labels)) / n. x, y and dx are [n, classes].
+/* softmax_xent: y = softmax(x) by rows of `classes`, loss[n] = -log y[n, labels[n]], predicted[n] = the first largest
+ * class; backward dx = (y - onehot(labels)) / n. x, y and dx are [n, classes].
  *
- * The row's maximum is subtracted first, so that no exponential overflows, and loss = log(sum) - (x[label] - maximum), which
- * stays finite where y[label] rounds to zero. A label that is no class gives a NaN loss. Any sizes. Deterministic: the order of
- * each sum is fixed by the lanes.
+ * The row's maximum is subtracted first, so that no exponential overflows, and loss = log(sum) - (x[label] - maximum),
+ * which stays finite where y[label] rounds to zero. A label that is no class gives a NaN loss. Any sizes.
+ * Deterministic: the order of each sum is fixed by the lanes.
  *
  * Variants
- *     warp          (forward) one warp per row, its lanes striding over the classes: coalesced, and reduced by shuffles.
+ *     warp          (forward) one warp per row, its lanes striding over the classes: coalesced, with shuffles.
  *     elementwise   (backward) one thread per element: bound by memory alone. */
 #include "kernel.cuh"
 

@@ -1,5 +1,6 @@
 #include "base/error.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,6 +41,10 @@ fv_status fv_fail(fv_status status, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    /* Names and quotations may hold line breaks or terminal escapes; a message is one plain line. */
+    for (char *c = text; *c; ++c)
+        if (iscntrl((unsigned char)*c))
+            *c = ' ';
     memcpy(message, text, sizeof message);
     return status;
 }

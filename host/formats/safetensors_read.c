@@ -1,6 +1,5 @@
 /* Reading safetensors files. Every number of the header is checked against the file's size before it is used to take
  * memory. */
-#include <ctype.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,16 +238,6 @@ static fv_status read_file(input *in, int64_t file_size, fv_safetensors *file) {
     return status;
 }
 
-/* A file's names, and jansson's quotations of it, may hold line breaks; a message is one line. */
-static void flatten_message(void) {
-    char message[1024];
-    fv_error_save(message);
-    for (char *c = message; *c != '\0'; ++c)
-        if (iscntrl((unsigned char)*c))
-            *c = ' ';
-    fv_error_restore(message);
-}
-
 fv_status fv_safetensors_read(const char *path, fv_safetensors *file) {
     memset(file, 0, sizeof *file);
     input in = {.path = path};
@@ -256,10 +245,8 @@ fv_status fv_safetensors_read(const char *path, fv_safetensors *file) {
     FV_TRY(fv_file_open(path, &in.fd, &file_size));
     const fv_status status = read_file(&in, file_size, file);
     close(in.fd);
-    if (status != FV_OK) {
-        flatten_message();
+    if (status != FV_OK)
         fv_safetensors_release(file);
-    }
     return status;
 }
 

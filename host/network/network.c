@@ -160,6 +160,15 @@ static const struct {
 } layer_kinds[] = {{"conv", parse_conv}, {"maxpool", parse_maxpool}, {"linear", parse_linear}, {"relu", parse_relu}};
 enum { LAYER_KINDS = sizeof layer_kinds / sizeof layer_kinds[0] };
 
+/* At most 2^40 elements per image, so that no batch of up to 2^20 overflows a byte count. */
+static fv_status require_moderate(const fv_shape *shape) {
+    int64_t elements = 1;
+    for (int i = 0; i < shape->rank; ++i)
+        if (!fv_checked_mul(elements, shape->dim[i], &elements) || elements > (int64_t)1 << 40)
+            return fv_fail(FV_BAD_INPUT, "its output has more than 2^40 elements per image");
+    return FV_OK;
+}
+
 /* input HxWxC [scale= shift=] */
 static fv_status parse_input(const line *l, fv_network *network) {
     const char *rest = l->rest;
@@ -171,6 +180,7 @@ static fv_status parse_input(const line *l, fv_network *network) {
     if (strcmp(l->keyword, "input") || sscanf(extents, "%9" SCNd64 "x%9" SCNd64 "x%9" SCNd64 "%n", &dim[0], &dim[1], &dim[2], &used) != 3 ||
         extents[used] || dim[0] < 1 || dim[1] < 1 || dim[2] < 1)
         return fv_fail(FV_BAD_INPUT, "expected 'input HEIGHTxWIDTHxCHANNELS' first, such as 'input 28x28x1'");
+    FV_TRY(require_moderate(&network->input));
     network->scale = 1.0 / 255;
     for (take_word(&rest, key); *key; take_word(&rest, key)) {
         double *value = !strncmp(key, "scale=", 6) ? &network->scale : !strncmp(key, "shift=", 6) ? &network->shift : NULL;
@@ -204,6 +214,7 @@ static fv_status add_layer(fv_network *network, const line *l) {
     const fv_shape *input = network->layer_count ? &layer[-1].output : &network->input;
     *layer = (fv_layer){.line = l->number, .weight = -1, .bias = -1};
     FV_TRY(layer_kinds[kind].parse(l, input, layer));
+    FV_TRY(require_moderate(&layer->output));
     snprintf(layer->name, sizeof layer->name, "%.10s%d", l->keyword, same_kind(network, layer->op.kind) + 1);
     ++network->layer_count;
     return FV_OK;

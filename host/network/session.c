@@ -40,10 +40,12 @@ static size_t argmax_bytes(const fv_session *s, int i) {
     return 0;
 }
 
-/* Gives *pointer the next `bytes` of the arena; with a NULL base it only counts. */
+/* Gives *pointer the next `bytes` of the arena; with a NULL base it only counts, and stays at a size that no allocation
+ * grants once that is passed. */
 static void reserve(uint8_t *base, size_t *end, size_t bytes, void **pointer) {
+    const size_t most = (size_t)1 << 62;
     *pointer = base ? base + *end : NULL;
-    *end = (size_t)fv_round_up((int64_t)(*end + bytes), 256);
+    *end = *end + bytes > most ? most : (size_t)fv_round_up((int64_t)(*end + bytes), 256);
 }
 
 /* Lays out the arena at `base` and returns its size. */

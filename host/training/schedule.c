@@ -9,8 +9,9 @@ static double anneal(double from, double to, double fraction) {
 
 double fv_one_cycle(double peak, int64_t step, int64_t steps) {
     const double start = peak / 25, end = start / 1e4;
-    const double summit = 0.3 * (double)steps - 1, last = (double)steps - 1, now = (double)step;
-    if (now <= summit)
-        return anneal(start, peak, summit > 0 ? now / summit : 1);
-    return anneal(peak, end, last > summit ? (now - fmax(summit, 0)) / (last - fmax(summit, 0)) : 1);
+    /* Very short runs have no room to warm up: they begin at the summit. */
+    const double summit = fmax(0.3 * (double)steps - 1, 0), last = (double)steps - 1, now = (double)step;
+    if (now < summit)
+        return anneal(start, peak, now / summit);
+    return anneal(peak, end, last > summit ? (now - summit) / (last - summit) : 0);
 }

@@ -1,8 +1,9 @@
 /* See emulator.h for what this does. How:
  *
- * A block runs in phases. In a phase every thread that can run does so, in the drawn order, until it waits or returns; a thread
- * that waits hands the CPU straight to the next one. When none can run any more, the scheduler (the launching stack)
- * checks that the waiting threads agree on where they wait, lets them go, and draws the next order. */
+ * A block runs in phases. In a phase every thread that can run does so, in the drawn order, until it waits or
+ * returns; a thread that waits hands the CPU straight to the next one. When none can run any more, the scheduler
+ * (the launching stack) checks that the waiting threads agree on where they wait, lets them go, and draws the next
+ * order. */
 #include "emulator/emulator.h"
 
 #include <pthread.h>
@@ -33,8 +34,8 @@ struct thread {
     site where;         /* it waits */
     fiber *on;          /* it runs */
     unsigned exchanges; /* shuffles so far; its parity picks the mailbox */
-    unsigned char
-        mailbox[2][8]; /* two, so that a fast lane's next shuffle cannot overwrite what a slow lane still reads */
+    /* Two, so that a fast lane's next shuffle cannot overwrite what a slow lane still reads. */
+    unsigned char mailbox[2][8];
 };
 
 /* Thrown in a waiting thread when its launch has failed, so that its stack unwinds. */

@@ -1,29 +1,32 @@
 /* The emulator: CUDA kernels on the CPU, for finding their faults with the CPU's tools.
  *
- * One fiber (ucontext) stands for each CUDA thread that waits, one block runs at a time. Threads that never wait run one after
- * another on the same fiber, so that a kernel without barriers costs little more than a loop. Fibers and their stacks
- * belong to the context and are used again for every block and launch. Launches of all contexts are serialised.
+ * One fiber (ucontext) stands for each CUDA thread that waits, one block runs at a time. Threads that never wait run
+ * one after another on the same fiber, so that a kernel without barriers costs little more than a loop. Fibers and
+ * their stacks belong to the context and are used again for every block and launch. Launches of all contexts are
+ * serialised.
  *
  * What it finds
- * - Under AddressSanitizer: accesses outside a buffer, a static __shared__ array (a plain `static`, with red zones) or the
- *   dynamic shared memory (an allocation of exactly the launch's size). Under UBSan: overflow, misalignment.
+ * - Under AddressSanitizer: accesses outside a buffer, a static __shared__ array (a plain `static`, with red zones) or
+ *   the dynamic shared memory (an allocation of exactly the launch's size). Under UBSan: overflow, misalignment.
  * - Reads of dynamic shared memory before it is written: every block finds it filled with NaN (all bits set).
- * - Missing barriers: threads run in forward, reverse or seeded random order (drawn anew at every barrier), so that a result
- *   that depends on the order differs between them. Blocks run forward, backward, or forward from a random one.
+ * - Missing barriers: threads run in forward, reverse or seeded random order (drawn anew at every barrier), so that a
+ *   result that depends on the order differs between them. Blocks run forward, backward, or forward from a random one.
  * - A barrier that the threads of a block, or of a warp for warp primitives, reach at different lines, or that some
  *   never reach since they returned: the launch fails with FV_MISMATCH and names kernel, block and lines.
  * - Launches beyond the limits of the device, masks that are not full, shuffles in a warp that is not full.
  *
  * What it does not find
- * - A static __shared__ array keeps the last block's values, and starts as zeros: reading it before writing it shows only as
- *   a result that depends on the order of the blocks. Kernels whose tile depends on the case use dynamic shared memory.
- * - An unguarded access to a neighbouring row of the same array. Races between blocks, memory-model effects, and warps that
- *   are out of step where the code relies on lockstep: those need the GPU.
+ * - A static __shared__ array keeps the last block's values, and starts as zeros: reading it before writing it shows
+ *   only as a result that depends on the order of the blocks. Tiles sized by the case are dynamic shared memory.
+ * - An unguarded access to a neighbouring row of the same array. Races between blocks, memory-model effects, and warps
+ *   that are out of step where the code relies on lockstep: those need the GPU.
  * - Two visits of one barrier line that are not the same visit, as long as their number is the same for all threads.
  *
- * Kernels must not hold locks or be noexcept across a barrier: a failed launch unwinds its waiting threads by an exception.
+ * Kernels must not hold locks or be noexcept across a barrier: a failed launch unwinds its waiting threads by an
+ * exception.
  *
- * Cost on two Zen 5 cores: about 190 ns per thread and barrier (380 with the sanitizers), 8 ns (30) per thread that never waits.
+ * Cost on two Zen 5 cores: about 190 ns per thread and barrier (380 with the sanitizers), 8 ns (30) per thread that
+ * never waits.
  */
 #ifndef FOVEA_EMULATOR_H
 #define FOVEA_EMULATOR_H

@@ -1,7 +1,7 @@
 /* Fibers: stacks that take turns on one host thread, by ucontext. They know nothing of kernels.
  *
- * AddressSanitizer is told of each change of stack, so that its red zones on fiber stacks stay in force. Below each stack lies
- * a page that cannot be touched: an overflow ends in a fault, not in a neighbour.
+ * AddressSanitizer is told of each change of stack, so that its red zones on fiber stacks stay in force. Below each
+ * stack lies a page that cannot be touched: an overflow ends in a fault, not in a neighbour.
  */
 #ifndef FOVEA_EMULATOR_FIBERS_H
 #define FOVEA_EMULATOR_FIBERS_H
@@ -21,8 +21,7 @@ struct fiber {
 };
 
 struct fiber_pool {
-    void (
-        *entry)(); /* a fiber's whole life: calls fiber_arrive, works and rests in turn until `closing`, then fiber_leave */
+    void (*entry)(); /* a fiber's whole life, see fiber_pool_open */
     bool closing;
     char *stacks;
     fiber fibers[MAX_FIBERS];
@@ -32,7 +31,8 @@ struct fiber_pool {
     fiber *running, *previous;
 };
 
-/* Opens a zeroed pool; false if there is no memory for the stacks. */
+/* Opens a zeroed pool; false if there is no memory for the stacks. entry is a fiber's whole life: it calls
+ * fiber_arrive, then works and rests in turn until the pool is closing, then calls fiber_leave. */
 bool fiber_pool_open(fiber_pool *pool, void (*entry)());
 
 /* Runs every fiber to its end and frees the stacks. No fiber may be at work. Fine on a zeroed pool. */

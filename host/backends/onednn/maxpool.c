@@ -76,7 +76,7 @@ static const char *supports(const fv_operation *op) {
     if ((d->dilation_h > 1 && d->r > 1) || (d->dilation_w > 1 && d->s > 1))
         return "oneDNN 2 has only unoptimised code for dilated pooling";
     if (d->r > 255 || d->s > 255 || d->r * d->s > 255)
-        return "oneDNN stores the argmax of windows with more than 255 positions as i32 or i64";
+        return "oneDNN stores the argmax of a window with more than 255 positions in 32 bits";
     if (d->pad_top >= d->r || d->pad_bottom >= d->r || d->pad_left >= d->s || d->pad_right >= d->s)
         return "oneDNN refuses padding that can hold a whole window";
     const double reach[2] = {
