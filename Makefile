@@ -15,7 +15,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 .PHONY: build train test deps install clean
 
 build: deps
-	cmake --preset release -G Ninja $(if $(PREFIX),-DCMAKE_INSTALL_PREFIX=$(PREFIX))
+	cmake --preset release -G Ninja -DCMAKE_INSTALL_PREFIX=$(PREFIX)
 	cmake --build build
 
 train: build

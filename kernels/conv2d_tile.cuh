@@ -27,15 +27,17 @@ namespace FV_NAMESPACE {
 struct tile_axis {
     int source, result; /* extents of the tensors read and written */
     int filter, stride, pad, dilation;
-    int classes;     /* residues of the result modulo the stride: 1 forward, stride backward */
-    int period;      /* backward, every how many taps divide: stride / gcd(stride, dilation) */
-    int tile, tiles; /* results per tile and tiles per class, along this axis */
+    int classes; /* residues of the result modulo the stride: 1 forward, stride backward */
+    int period;  /* every how many taps belong to a class: 1 forward, stride / gcd(stride, dilation) backward */
+    int taps;    /* of the class with the most */
+    int advance, spacing; /* source pixels from result to result and from tap to tap within a class */
+    int tile, tiles;      /* results per tile and tiles per class, along this axis */
 };
 
 /* One class of results along an axis. */
 struct tile_class {
     int first, step, count;        /* result i of the class is at first + i*step */
-    int start, advance, spacing;   /* tap t of result i reads source start + i*advance + t*spacing */
+    int start;                     /* tap t of result i reads source start + i*advance + t*spacing */
     int first_tap, tap_step, taps; /* tap t is the filter's first_tap + t*tap_step */
 };
 
@@ -58,8 +60,6 @@ __device__ tile_class tile_class_of(const tile_axis &axis, int residue) {
                 .step = 1,
                 .count = axis.result,
                 .start = -axis.pad,
-                .advance = axis.stride,
-                .spacing = axis.dilation,
                 .first_tap = 0,
                 .tap_step = 1,
                 .taps = axis.filter};
@@ -73,8 +73,6 @@ __device__ tile_class tile_class_of(const tile_axis &axis, int residue) {
                 .step = axis.stride,
                 .count = count,
                 .start = 0,
-                .advance = 1,
-                .spacing = 1,
                 .first_tap = 0,
                 .tap_step = 0,
                 .taps = 0};
@@ -84,8 +82,6 @@ __device__ tile_class tile_class_of(const tile_axis &axis, int residue) {
             .step = axis.stride,
             .count = count,
             .start = (residue + axis.pad - last * axis.dilation) / axis.stride,
-            .advance = 1,
-            .spacing = axis.dilation / (axis.stride / period),
             .first_tap = last,
             .tap_step = -period,
             .taps = taps};
@@ -124,12 +120,12 @@ __device__ inline void stage_window(const tile_plan &plan, const tile_place &pla
     const int warps = plan.threads / WARP;
     const int64_t channels = plan.groups * plan.source_channels;
     for (int row = static_cast<int>(threadIdx.x) / WARP; row < rows; row += warps) {
-        const int source_row = v.start + place.row * v.advance + row;
+        const int source_row = v.start + place.row * plan.vertical.advance + row;
         const bool row_inside = source_row >= 0 && source_row < plan.vertical.source;
         const int64_t line = (place.image * plan.vertical.source + source_row) * plan.horizontal.source;
         for (int e = static_cast<int>(threadIdx.x) % WARP; e < cols * plan.chunk; e += WARP) {
             const int c = e & (plan.chunk - 1), col = e / plan.chunk;
-            const int source_col = h.start + place.col * h.advance + col;
+            const int source_col = h.start + place.col * plan.horizontal.advance + col;
             const bool inside = row_inside && source_col >= 0 && source_col < plan.horizontal.source &&
                                 first + c < plan.source_channels;
             const int64_t at = (line + source_col) * channels + place.group * plan.source_channels + first + c;
@@ -204,7 +200,7 @@ __device__ void multiply_chunk(const float *window, const float *slab, const int
 /* A thread has pixels t, t + pixel_threads, ... of the tile and CHANNELS/4 quads of channels, one
  * channel_tile/(CHANNELS/4) apart, so that the quads of neighbouring threads are neighbours. bias: NULL for none. */
 template <bool BACKWARD, int PIXELS, int CHANNELS>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 2)
     conv2d_tile_kernel(tile_plan plan, const float *source, const float *filters, const float *bias, float *result) {
     FV_DYNAMIC_SHARED(float, window);
     float *const slab = window + plan.slab;
@@ -217,11 +213,14 @@ __global__ void __launch_bounds__(256)
 
     const int thread = static_cast<int>(threadIdx.x);
     const int taps = v.taps * h.taps;
-    const int window_rows = taps ? (plan.vertical.tile - 1) * v.advance + (v.taps - 1) * v.spacing + 1 : 0;
-    const int window_cols = taps ? (plan.horizontal.tile - 1) * h.advance + (h.taps - 1) * h.spacing + 1 : 0;
+    const int window_rows =
+        taps ? (plan.vertical.tile - 1) * plan.vertical.advance + (v.taps - 1) * plan.vertical.spacing + 1 : 0;
+    const int window_cols =
+        taps ? (plan.horizontal.tile - 1) * plan.horizontal.advance + (h.taps - 1) * plan.horizontal.spacing + 1 : 0;
     for (int e = thread; e < taps * plan.chunk; e += plan.threads) {
         const int c = e & (plan.chunk - 1), tap = e / plan.chunk;
-        offsets[e] = c * plan.plane + tap / h.taps * v.spacing * window_cols + tap % h.taps * h.spacing;
+        offsets[e] = c * plan.plane + tap / h.taps * plan.vertical.spacing * window_cols +
+                     tap % h.taps * plan.horizontal.spacing;
     }
 
     const int quad_step = 4 * plan.channel_threads;
@@ -233,7 +232,7 @@ __global__ void __launch_bounds__(256)
     for (int i = 0; i < PIXELS; ++i) {
         const int pixel = first_pixel + i * plan.pixel_threads;
         const int row = pixel / plan.horizontal.tile, col = pixel % plan.horizontal.tile;
-        base[i] = pixel < pixels ? row * v.advance * window_cols + col * h.advance : 0;
+        base[i] = pixel < pixels ? row * plan.vertical.advance * window_cols + col * plan.horizontal.advance : 0;
     }
 
     float sum[PIXELS][CHANNELS] = {};

@@ -29,6 +29,7 @@ inline tile_axis tile_axis_of(int64_t input, int64_t output, int64_t filter, int
         divisor = rest;
         rest = next;
     }
+    const int64_t period = backward ? stride / divisor : 1;
     return {.source = static_cast<int>(backward ? output : input),
             .result = static_cast<int>(backward ? input : output),
             .filter = static_cast<int>(filter),
@@ -36,7 +37,10 @@ inline tile_axis tile_axis_of(int64_t input, int64_t output, int64_t filter, int
             .pad = static_cast<int>(pad),
             .dilation = static_cast<int>(dilation),
             .classes = static_cast<int>(backward ? stride : 1),
-            .period = static_cast<int>(stride / divisor),
+            .period = static_cast<int>(period),
+            .taps = static_cast<int>(ceil_div(filter, period)),
+            .advance = static_cast<int>(backward ? 1 : stride),
+            .spacing = static_cast<int>(backward ? dilation / divisor : dilation),
             .tile = 0,
             .tiles = 0};
 }
@@ -53,25 +57,19 @@ inline tile_plan tile_problem(const fv_conv2d &d, bool backward) {
     return plan;
 }
 
-/* Taps and staged source extent along an axis, for the largest class. */
-inline int64_t most_taps(const tile_axis &axis, bool backward) {
-    return backward ? ceil_div(axis.filter, axis.period) : axis.filter;
-}
-
-inline int64_t window_extent(const tile_axis &axis, bool backward) {
-    const int64_t spacing = backward ? axis.dilation / (axis.stride / axis.period) : axis.dilation;
-    const int64_t advance = backward ? 1 : axis.stride;
-    return (axis.tile - 1) * advance + (most_taps(axis, backward) - 1) * spacing + 1;
+/* Source pixels staged along an axis, for the class with the most taps. */
+inline int64_t window_extent(const tile_axis &axis) {
+    return static_cast<int64_t>(axis.tile - 1) * axis.advance + static_cast<int64_t>(axis.taps - 1) * axis.spacing + 1;
 }
 
 /* Derives threads, shared memory and blocks from the tile; false if it does not fit. */
-inline bool tile_complete(tile_plan &plan, bool backward) {
+inline bool tile_complete(tile_plan &plan) {
     const tile_option option = TILE_OPTIONS[plan.option];
     plan.channel_threads = plan.channel_tile / option.channels;
     plan.pixel_threads = static_cast<int>(ceil_div(plan.vertical.tile * plan.horizontal.tile, option.pixels));
     const int64_t threads = ceil_div(plan.channel_threads * plan.pixel_threads, WARP) * WARP;
-    const int64_t plane = window_extent(plan.vertical, backward) * window_extent(plan.horizontal, backward) | 1;
-    const int64_t taps = most_taps(plan.vertical, backward) * most_taps(plan.horizontal, backward);
+    const int64_t plane = window_extent(plan.vertical) * window_extent(plan.horizontal) | 1;
+    const int64_t taps = static_cast<int64_t>(plan.vertical.taps) * plan.horizontal.taps;
     if (threads > TILE_MAX_THREADS || plane > MAX_SHARED_BYTES || taps > MAX_SHARED_BYTES)
         return false;
     const int64_t rows = taps * plan.chunk;
@@ -100,10 +98,9 @@ inline double tile_cost(const tile_plan &plan, bool backward) {
     constexpr double BUSY_THREADS = 512; /* per multiprocessor: fewer leave it waiting */
     const tile_option option = TILE_OPTIONS[plan.option];
     const double warps = plan.threads / WARP;
-    const double window_rows = static_cast<double>(window_extent(plan.vertical, backward));
-    const double window_cols = static_cast<double>(window_extent(plan.horizontal, backward));
-    const double slab_rows =
-        static_cast<double>(most_taps(plan.vertical, backward) * most_taps(plan.horizontal, backward) * plan.chunk);
+    const double window_rows = static_cast<double>(window_extent(plan.vertical));
+    const double window_cols = static_cast<double>(window_extent(plan.horizontal));
+    const double slab_rows = static_cast<double>(plan.vertical.taps * plan.horizontal.taps * plan.chunk);
     const double multiply =
         slab_rows * (option.pixels * option.channels + 2 * option.pixels + option.channels / 4 + 3) * warps;
     const double window = window_rows * (10 + 15 * ceil(window_cols * plan.chunk / WARP));
@@ -138,7 +135,7 @@ inline void tile_search_channels(tile_plan plan, bool backward, tile_plan &best,
                 continue;
             plan.channel_tiles = static_cast<int>(parts);
             for (plan.chunk = 1; plan.chunk <= 32 && plan.chunk < 2 * plan.source_channels; plan.chunk *= 2) {
-                if (!tile_complete(plan, backward))
+                if (!tile_complete(plan))
                     break;
                 const double cost = tile_cost(plan, backward);
                 if (cost < best_cost) {

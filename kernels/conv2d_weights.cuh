@@ -130,8 +130,8 @@ __global__ void __launch_bounds__(PRODUCT_THREADS<TILE>, 2)
 }
 
 /* Adds the partial gradients, split after split. */
-__global__ void conv2d_weights_reduce_kernel(int64_t splits, int64_t partial, int64_t weights, const float *parts,
-                                             float *dw, float *db) {
+static __global__ void conv2d_weights_reduce_kernel(int64_t splits, int64_t partial, int64_t weights,
+                                                    const float *parts, float *dw, float *db) {
     for (int64_t i = thread_index(); i < partial; i += thread_count()) {
         float sum = 0;
         for (int64_t split = 0; split < splits; ++split)

@@ -26,9 +26,7 @@ const fv_backend *const fv_backends[] = {
 #if FV_HAVE_ONEDNN
     &fv_backend_onednn,
 #endif
-    &fv_backend_emulated,
-    &fv_backend_reference,
-    NULL,
+    &fv_backend_emulated, &fv_backend_reference, NULL,
 };
 
 /* Every backend there can be, what a build without it lacks, and whether "auto" considers it, in auto's order. */
@@ -87,7 +85,8 @@ fv_status fv_context_create(const char *name, const fv_context_options *options,
         if (status != FV_UNSUPPORTED || !automatic)
             return status;
     }
-    return fv_fail(FV_BAD_INPUT, "unknown backend '%s': expected auto, cuda, cudnn, onednn, emulated or reference", name);
+    return fv_fail(FV_BAD_INPUT, "unknown backend '%s': expected auto, cuda, cudnn, onednn, emulated or reference",
+                   name);
 }
 
 void fv_context_destroy(fv_context *context) {

@@ -9,7 +9,8 @@
 
 extern const fv_backend fv_backend_reference;
 
-const char *fv_kernel_refusal(const fv_kernel *kernel, const fv_context *context, const fv_operation *op, fv_pass pass) {
+const char *fv_kernel_refusal(const fv_kernel *kernel, const fv_context *context, const fv_operation *op,
+                              fv_pass pass) {
     if (kernel->kind != op->kind || kernel->pass != pass)
         return "it is a kernel of another operation or pass";
     if (kernel->dtype != fv_operation_dtype(op))
@@ -106,7 +107,8 @@ static fv_status run_bridged(const fv_call *call, const fv_buffers *buffers) {
                         done);
     }
     if (call->kernel->workspace)
-        FV_TRY_GOTO(status, fv_host_allocate(NULL, call->kernel->workspace(&call->op, call->state), &host.workspace), done);
+        FV_TRY_GOTO(status, fv_host_allocate(NULL, call->kernel->workspace(&call->op, call->state), &host.workspace),
+                    done);
     FV_TRY_GOTO(status, call->kernel->run(call->context, &call->op, call->state, &host), done);
     for (int i = 0; i < count; ++i)
         if (specs[i].direction != FV_IN)

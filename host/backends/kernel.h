@@ -1,7 +1,7 @@
 /* The kernel table and the backend vtable: everything a backend is to the rest of the library.
  *
- * A kernel variant is one row. Selection, `fovea kernels`, verification, benchmarks and tests walk the rows; nothing else
- * dispatches. To add a kernel, write its run function and add its row to the array at the end of the same file.
+ * A kernel variant is one row. Selection, `fovea kernels`, verification, benchmarks and tests walk the rows; nothing
+ * else dispatches. To add a kernel, write its run function and add its row to the array at the end of the same file.
  */
 #ifndef FOVEA_BACKENDS_KERNEL_H
 #define FOVEA_BACKENDS_KERNEL_H
@@ -29,11 +29,12 @@ typedef struct fv_kernel {
     bool deterministic; /* the same bits on every run */
     unsigned omits;     /* bit set of FV_OUT roles that this kernel leaves untouched */
 
-    /* NULL if the kernel can do this operation, else why not (a string that stays valid). Optional: NULL means anything. */
+    /* NULL if the kernel can do this operation, else why not (a string that stays valid). Optional: NULL means
+     * anything. */
     const char *(*supports)(const fv_operation *op);
 
-    /* Work worth doing once per operation (a vendor's plan, say); *state goes to the others. Optional. FV_UNSUPPORTED if
-     * only the attempt shows that it cannot be done. */
+    /* Work worth doing once per operation (a vendor's plan, say); *state goes to the others. Optional. FV_UNSUPPORTED
+     * if only the attempt shows that it cannot be done. */
     fv_status (*prepare)(fv_context *context, const fv_operation *op, void **state);
     void (*release)(void *state);
 
@@ -45,15 +46,18 @@ typedef struct fv_kernel {
 } fv_kernel;
 
 /* Ends a row array. */
-#define FV_KERNELS_END {.name = NULL}
+#define FV_KERNELS_END                                                                                                 \
+    { .name = NULL }
 
 typedef struct fv_backend {
     const char *name;
 
-    /* NULL-terminated list of row arrays; within an operation and pass, the first row that supports the case is chosen. */
+    /* NULL-terminated list of row arrays; within an operation and pass, the first row that supports the case is chosen.
+     */
     const fv_kernel *const *tables;
 
-    /* Another backend that works on the same memory and stands in for missing operations (cuda for cudnn); may be NULL. */
+    /* Another backend that works on the same memory and stands in for missing operations (cuda for cudnn); may be NULL.
+     */
     const struct fv_backend *stand_in;
 
     /* Pointers can be dereferenced by the host. */
@@ -63,8 +67,8 @@ typedef struct fv_backend {
     fv_status (*open)(fv_context *context, const fv_context_options *options);
     void (*close)(fv_context *context);
 
-    /* Memory is 256-byte aligned. Copies are ordered with the kernels; when upload returns, the source may be reused, and
-     * when download returns, the data is there. */
+    /* Memory is 256-byte aligned. Copies are ordered with the kernels; when upload returns, the source may be reused,
+     * and when download returns, the data is there. */
     fv_status (*allocate)(fv_context *context, size_t bytes, void **pointer);
     void (*deallocate)(fv_context *context, void *pointer);
     fv_status (*upload)(fv_context *context, void *device, const void *host, size_t bytes);
@@ -101,8 +105,8 @@ typedef struct fv_kernel_cursor {
 } fv_kernel_cursor;
 const fv_kernel *fv_kernel_next(const fv_backend *backend, fv_kernel_cursor *cursor);
 
-/* Why this row cannot run the operation on this context: another kind, pass or dtype, capability, supports(); NULL if it
- * can, as far as can be said before prepare(). */
+/* Why this row cannot run the operation on this context: another kind, pass or dtype, capability, supports(); NULL if
+ * it can, as far as can be said before prepare(). */
 const char *fv_kernel_refusal(const fv_kernel *kernel, const fv_context *context, const fv_operation *op, fv_pass pass);
 
 /* An operation bound to the kernel that runs it. */

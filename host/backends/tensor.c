@@ -18,8 +18,8 @@ static fv_status checked_bytes(fv_dtype dtype, const fv_shape *shape, int64_t *b
     *bytes = (int64_t)fv_dtype_size(dtype);
     for (int i = 0; i < shape->rank; ++i)
         if (shape->dim[i] < 0 || !fv_checked_mul(*bytes, shape->dim[i], bytes))
-            return fv_fail(FV_BAD_INPUT, "tensor: extent %d is %" PRId64 ": negative, or the tensor exceeds 2^63 bytes", i,
-                           shape->dim[i]);
+            return fv_fail(FV_BAD_INPUT, "tensor: extent %d is %" PRId64 ": negative, or the tensor exceeds 2^63 bytes",
+                           i, shape->dim[i]);
     return FV_OK;
 }
 
@@ -72,8 +72,8 @@ static void print_shape(const fv_shape *shape, char buffer[96]) {
     snprintf(buffer + length, 96 - (size_t)length, "]");
 }
 
-static fv_status check_tensor(const fv_operation *op, fv_pass pass, const fv_tensor_spec *spec, const fv_context *context,
-                              const fv_tensor *tensor) {
+static fv_status check_tensor(const fv_operation *op, fv_pass pass, const fv_tensor_spec *spec,
+                              const fv_context *context, const fv_tensor *tensor) {
     char expected[96], got[96];
     print_shape(&spec->shape, expected);
     if (!tensor)
@@ -84,8 +84,9 @@ static fv_status check_tensor(const fv_operation *op, fv_pass pass, const fv_ten
     for (int i = 0; same && i < spec->shape.rank; ++i)
         same = tensor->shape.dim[i] == spec->shape.dim[i];
     if (!same)
-        return fv_fail(FV_BAD_INPUT, "%s %s: tensor %s is %s %s: expected %s %s", fv_kind_name(op->kind), fv_pass_name(pass),
-                       fv_role_name(spec->role), fv_dtype_name(tensor->dtype), got, fv_dtype_name(spec->dtype), expected);
+        return fv_fail(FV_BAD_INPUT, "%s %s: tensor %s is %s %s: expected %s %s", fv_kind_name(op->kind),
+                       fv_pass_name(pass), fv_role_name(spec->role), fv_dtype_name(tensor->dtype), got,
+                       fv_dtype_name(spec->dtype), expected);
     if (tensor->context != context)
         return fv_fail(FV_BAD_INPUT, "%s %s: tensor %s belongs to another context", fv_kind_name(op->kind),
                        fv_pass_name(pass), fv_role_name(spec->role));

@@ -13,15 +13,23 @@ enum { FV_EXIT_GOOD = 0, FV_EXIT_FAILED = 1, FV_EXIT_USAGE = 2 };
 
 int fv_command_train(int argc, char **argv);
 
-/* Prints "fovea COMMAND: MESSAGE" with the library's latest message; returns the exit status that goes with the code. */
+/* Prints "fovea COMMAND: MESSAGE" with the library's latest message; returns the exit status that goes with the code.
+ */
 int fv_report(const char *command, fv_status status);
 
+/* printf to standard output that remembers failure; fv_say_status gives the errno of the first one that is not a reader
+ * gone away, else 0. */
+void fv_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int fv_say_status(void);
+
 /* Option values; a bad one ends the program with one line and status 2, as argp does. */
-int64_t fv_option_count(const struct argp_state *state, const char *option, const char *text, int64_t low, int64_t high);
+int64_t fv_option_count(const struct argp_state *state, const char *option, const char *text, int64_t low,
+                        int64_t high);
 double fv_option_positive(const struct argp_state *state, const char *option, const char *text);
 
-/* The folder of the shipped MNIST files: ./data/mnist, or as seen from the program's own place ../data/mnist (a build in the
- * source tree) or ../share/fovea/mnist (an installation). Returns "data/mnist" if there is none, for the message. */
+/* The folder of the shipped MNIST files: ./data/mnist, or as seen from the program's own place ../data/mnist (a build
+ * in the source tree) or ../share/fovea/mnist (an installation). Returns "data/mnist" if there is none, for the
+ * message. */
 const char *fv_default_data(char *buffer, size_t size);
 
 /* A progress bar on standard error, drawn only on a terminal and at most ten times a second. */

@@ -1,8 +1,9 @@
 #include <errno.h>
-#include <math.h>
 #include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
+#include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +17,32 @@ int fv_report(const char *command, fv_status status) {
     return status == FV_MISMATCH || status == FV_DEVICE || status == FV_NO_MEMORY ? FV_EXIT_FAILED : FV_EXIT_USAGE;
 }
 
-int64_t fv_option_count(const struct argp_state *state, const char *option, const char *text, int64_t low, int64_t high) {
+static int say_errno;
+
+void fv_say(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    errno = 0;
+    if ((vprintf(format, arguments) < 0 || ferror(stdout)) && errno != EPIPE && !say_errno)
+        say_errno = errno;
+    va_end(arguments);
+}
+
+int fv_say_status(void) {
+    errno = 0;
+    if (fflush(stdout) != 0 && errno != EPIPE && !say_errno)
+        say_errno = errno;
+    return say_errno;
+}
+
+int64_t fv_option_count(const struct argp_state *state, const char *option, const char *text, int64_t low,
+                        int64_t high) {
     char *end;
     errno = 0;
     const long long value = strtoll(text, &end, 10);
     if (errno || end == text || *end || value < low || value > high)
-        argp_failure(state, FV_EXIT_USAGE, 0, "--%s=%s: expected a whole number from %" PRId64 " to %" PRId64, option, text, low,
-                     high);
+        argp_failure(state, FV_EXIT_USAGE, 0, "--%s=%s: expected a whole number from %" PRId64 " to %" PRId64, option,
+                     text, low, high);
     return value;
 }
 
@@ -72,8 +92,8 @@ void fv_progress_draw(fv_progress *progress, int64_t done, int64_t all, const ch
     progress->shown = true;
     const int filled = (int)(WIDTH * done / (all ? all : 1));
     const double left = done ? (time - progress->start) / (double)done * (double)(all - done) : 0;
-    fprintf(stderr, "\r[%.*s%*s] %" PRId64 "/%" PRId64 " %s, %.0f s left \033[K", filled, "==============================",
-            WIDTH - filled, "", done, all, unit, left);
+    fprintf(stderr, "\r[%.*s%*s] %" PRId64 "/%" PRId64 " %s, %.0f s left \033[K", filled,
+            "==============================", WIDTH - filled, "", done, all, unit, left);
     fflush(stderr);
 }
 

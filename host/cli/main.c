@@ -1,5 +1,4 @@
 /* fovea COMMAND [OPTIONS]: finds the command and hands over. */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,18 +15,18 @@ static const struct {
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(void) {
-    printf("Usage: fovea COMMAND [OPTIONS]\n\n"
+    fv_say("Usage: fovea COMMAND [OPTIONS]\n\n"
            "A CNN engine with hand-written CUDA kernels.\n\nCommands:\n");
     for (int i = 0; i < COMMANDS; ++i)
-        printf("  %-10s %s\n", commands[i].name, commands[i].summary);
-    printf("\n  fovea COMMAND --help says more; fovea --version lists the backends of this build.\n");
+        fv_say("  %-10s %s\n", commands[i].name, commands[i].summary);
+    fv_say("\n  fovea COMMAND --help says more; fovea --version lists the backends of this build.\n");
 }
 
 static void print_version(void) {
-    printf("fovea %s\nbackends:", FV_VERSION);
+    fv_say("fovea %s\nbackends:", FV_VERSION);
     for (const char *const *name = fv_backend_names(); *name; ++name)
-        printf(" %s", *name);
-    printf("\n");
+        fv_say(" %s", *name);
+    fv_say("\n");
 }
 
 /* Changes of one letter that lead from a to b (Levenshtein), for short words. */
@@ -86,14 +85,14 @@ static int dispatch(int argc, char **argv) {
 int main(int argc, char **argv) {
     /* A reader that went away (fovea train | head) must not cost the trained weights. */
     signal(SIGPIPE, SIG_IGN);
+    /* A file over its size limit is a write that fails, and is told as one. */
+    signal(SIGXFSZ, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, 0);
     argp_err_exit_status = FV_EXIT_USAGE;
     int status = dispatch(argc, argv);
-    /* EPIPE from an earlier line is no failure, a full disk is. */
-    errno = 0;
-    const bool failed = ferror(stdout) != 0;
-    if ((fclose(stdout) != 0 || failed) && errno && errno != EPIPE && status == FV_EXIT_GOOD) {
-        fprintf(stderr, "fovea: cannot write the output: %s\n", strerror(errno));
+    const int failure = fv_say_status();
+    if (failure && status == FV_EXIT_GOOD) {
+        fprintf(stderr, "fovea: cannot write to standard output: %s\n", strerror(failure));
         status = FV_EXIT_USAGE;
     }
     return status;

@@ -13,7 +13,6 @@
 typedef struct arguments {
     const char *backend, *data, *out;
     int threads;
-    uint64_t seed;
     fv_training_options training;
 } arguments;
 
@@ -47,7 +46,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
         a->training.peak_rate = fv_option_positive(state, "lr", text);
         break;
     case KEY_SEED:
-        a->seed = a->training.seed = (uint64_t)fv_option_count(state, "seed", text, 0, INT64_MAX);
+        a->training.seed = (uint64_t)fv_option_count(state, "seed", text, 0, INT64_MAX);
         break;
     case KEY_THREADS:
         a->threads = (int)fv_option_count(state, "threads", text, 1, 1024);
@@ -68,11 +67,16 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
 }
 
 static const struct argp parser = {
-    option_table, parse_option, NULL,
+    option_table,
+    parse_option,
+    NULL,
     "Train the default digits network on MNIST, print its test accuracy, and write its weights."
-    "\vThe same seed, backend and number of threads give the same bits. Ctrl-C stops after the current step and saves what "
+    "\vThe same seed, backend and number of threads give the same bits. Ctrl-C stops after the current step and saves "
+    "what "
     "was learned so far; the exit status is then 130.",
-    NULL, NULL, NULL};
+    NULL,
+    NULL,
+    NULL};
 
 /* ---- the log: JSON lines, rewritten whole after each epoch, so that the file is never half a line */
 
@@ -139,12 +143,13 @@ static int on_step(void *user, int64_t step, int64_t steps) {
 static void on_epoch(void *user, const fv_epoch *e) {
     run *r = user;
     fv_progress_clear(&r->progress);
-    printf("epoch %" PRId64 "/%" PRId64 "  loss %.4f  train %.2f %%  test %.2f %%  %.0f images/s  %.2f s\n", e->epoch, r->epochs,
-           e->loss, 100 * e->train_accuracy, 100 * e->test_accuracy, e->images_per_second, e->seconds);
-    const fv_status status = log_append(
-        &r->log, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "event", "epoch", "epoch", (json_int_t)e->epoch, "steps",
-                           (json_int_t)e->steps, "loss", e->loss, "train_accuracy", e->train_accuracy, "test_accuracy",
-                           e->test_accuracy, "seconds", e->seconds, "images_per_second", e->images_per_second));
+    fv_say("epoch %" PRId64 "/%" PRId64 "  loss %.4f  train %.2f %%  test %.2f %%  %.0f images/s  %.2f s\n", e->epoch,
+           r->epochs, e->loss, 100 * e->train_accuracy, 100 * e->test_accuracy, e->images_per_second, e->seconds);
+    const fv_status status =
+        log_append(&r->log, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "event", "epoch", "epoch",
+                                      (json_int_t)e->epoch, "steps", (json_int_t)e->steps, "loss", e->loss,
+                                      "train_accuracy", e->train_accuracy, "test_accuracy", e->test_accuracy, "seconds",
+                                      e->seconds, "images_per_second", e->images_per_second));
     if (r->log_status == FV_OK)
         r->log_status = status;
 }
@@ -168,11 +173,10 @@ static fv_status begin_log(run *r, const arguments *a, const fv_context *context
     const fv_training_options *o = &a->training;
     if (!(r->log.path = log_path(a->out)))
         return FV_NO_MEMORY;
-    return log_append(&r->log,
-                      json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:I}", "event", "start", "version", FV_VERSION, "backend",
-                                fv_context_backend(context), "device", fv_context_description(context), "epochs",
-                                (json_int_t)o->epochs, "batch", (json_int_t)o->batch, "lr", o->peak_rate, "seed",
-                                (json_int_t)a->seed));
+    return log_append(&r->log, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:I}", "event", "start", "version",
+                                         FV_VERSION, "backend", fv_context_backend(context), "device",
+                                         fv_context_description(context), "epochs", (json_int_t)o->epochs, "batch",
+                                         (json_int_t)o->batch, "lr", o->peak_rate, "seed", (json_int_t)o->seed));
 }
 
 static fv_status finish(run *r, const arguments *a, const fv_model *model, const fv_training_result *result) {
@@ -182,14 +186,14 @@ static fv_status finish(run *r, const arguments *a, const fv_model *model, const
     if (status == FV_OK)
         status = log_append(&r->log, json_pack("{s:s, s:I, s:b, s:f, s:I, s:I}", "event", "end", "steps",
                                                (json_int_t)result->steps, "stopped", result->stopped, "seconds",
-                                               result->seconds, "test_correct", (json_int_t)result->test_correct, "test_count",
-                                               (json_int_t)result->test_count));
+                                               result->seconds, "test_correct", (json_int_t)result->test_correct,
+                                               "test_count", (json_int_t)result->test_count));
     if (status != FV_OK)
         return status;
     if (result->stopped)
-        printf("stopped after %" PRId64 " steps\n", result->steps);
-    printf("weights in %s, log in %s\n", a->out, r->log.path);
-    printf("test accuracy %.2f %% (%" PRId64 "/%" PRId64 ")\n", 100 * result->test_accuracy, result->test_correct,
+        fv_say("stopped after %" PRId64 " steps\n", result->steps);
+    fv_say("weights in %s, log in %s\n", a->out, r->log.path);
+    fv_say("test accuracy %.2f %% (%" PRId64 "/%" PRId64 ")\n", 100 * result->test_accuracy, result->test_correct,
            result->test_count);
     return FV_OK;
 }
@@ -221,11 +225,11 @@ static fv_status train(const arguments *a, run *r) {
     if (status == FV_OK)
         status = fv_network_parse(fv_digits_network, &network);
     if (status == FV_OK)
-        status = fv_model_create(context, network, a->seed, &model);
+        status = fv_model_create(context, network, options.seed, &model);
     if (status == FV_OK) {
-        printf("%s (%s), %" PRId64 " parameters, %" PRId64 " training and %" PRId64 " test images\n",
-               fv_context_backend(context), fv_context_description(context), fv_network_parameters(network), training.count,
-               test.count);
+        fv_say("%s (%s), %" PRId64 " parameters, %" PRId64 " training and %" PRId64 " test images\n",
+               fv_context_backend(context), fv_context_description(context), fv_network_parameters(network),
+               training.count, test.count);
         catch_signals();
         fv_progress_begin(&r->progress);
         status = fv_train(model, &training, &test, &options, &result);
@@ -242,8 +246,8 @@ static fv_status train(const arguments *a, run *r) {
 }
 
 int fv_command_train(int argc, char **argv) {
-    arguments a = {.backend = "auto", .out = "digits.safetensors", .seed = 1, .training = fv_training_defaults()};
-    argv[0] = (char *)(uintptr_t)"fovea train"; /* the name in argp's messages */
+    arguments a = {.backend = "auto", .out = "digits.safetensors", .training = fv_training_defaults()};
+    argv[0] = (char *)(uintptr_t) "fovea train"; /* the name in argp's messages */
     argp_parse(&parser, argc, argv, 0, NULL, &a);
     run r = {0};
     const fv_status status = train(&a, &r);

@@ -91,7 +91,8 @@ typedef struct prediction {
 static fv_status prepare_prediction(fv_model *model, const uint8_t *images, int64_t count, int64_t n, prediction *p) {
     const fv_backend *backend = model->context->backend;
     const int64_t steps = (count + n - 1) / n;
-    FV_TRY(fv_device_dataset_create(model->context, images, NULL, count, fv_shape_elements(&model->network->input), &p->data));
+    FV_TRY(fv_device_dataset_create(model->context, images, NULL, count, fv_shape_elements(&model->network->input),
+                                    &p->data));
     FV_TRY(backend->allocate(model->context, (size_t)(steps * n) * sizeof(int32_t), &p->order));
     FV_TRY(backend->allocate(model->context, (size_t)(steps * n) * sizeof(int32_t), &p->predicted));
     FV_TRY(backend->allocate(model->context, (size_t)n * sizeof(float), &p->loss));
@@ -122,7 +123,8 @@ static fv_status require_session(fv_model *model, int64_t n, int64_t items) {
     return fv_session_create(model, n, items, NULL, &model->inference);
 }
 
-fv_status fv_model_predict(fv_model *model, const uint8_t *images, int64_t count, int32_t *labels, float *probabilities) {
+fv_status fv_model_predict(fv_model *model, const uint8_t *images, int64_t count, int32_t *labels,
+                           float *probabilities) {
     if (count < 0 || count > INT32_MAX)
         return fv_fail(FV_BAD_INPUT, "predict: %" PRId64 " images: expected 0 to 2^31-1", count);
     if (count == 0)
@@ -176,8 +178,8 @@ done:
     return status;
 }
 
-/* Each parameter must be there with its shape, and nothing else. Checked before any memory is taken: a text may claim any
- * size, a file holds what it holds. */
+/* Each parameter must be there with its shape, and nothing else. Checked before any memory is taken: a text may claim
+ * any size, a file holds what it holds. */
 static fv_status require_tensors(const char *path, const fv_safetensors *file, const fv_network *network) {
     for (int i = 0; i < network->parameter_count; ++i) {
         const fv_parameter *p = &network->parameters[i];
@@ -186,11 +188,13 @@ static fv_status require_tensors(const char *path, const fv_safetensors *file, c
         for (int d = 0; fits && d < p->shape.rank; ++d)
             fits = tensor->shape.dim[d] == p->shape.dim[d];
         if (!fits)
-            return fv_fail(FV_BAD_INPUT, "%s: tensor %s %s: expected f32 with %" PRId64 " elements, as its network says", path,
+            return fv_fail(FV_BAD_INPUT,
+                           "%s: tensor %s %s: expected f32 with %" PRId64 " elements, as its network says", path,
                            p->name, tensor ? "has another type or shape" : "is missing", p->elements);
     }
     if (file->tensor_count != (size_t)network->parameter_count)
-        return fv_fail(FV_BAD_INPUT, "%s: %zu tensors: its network has %d", path, file->tensor_count, network->parameter_count);
+        return fv_fail(FV_BAD_INPUT, "%s: %zu tensors: its network has %d", path, file->tensor_count,
+                       network->parameter_count);
     return FV_OK;
 }
 
@@ -203,7 +207,8 @@ fv_status fv_model_load(fv_context *context, const char *path, fv_model **model)
     const char *text = fv_safetensors_metadata(&file, network_key);
     fv_status status;
     if (!text)
-        FV_TRY_GOTO(status, fv_fail(FV_BAD_INPUT, "%s: no \"%s\" in its metadata: not a Fovea model", path, network_key), done);
+        FV_TRY_GOTO(status,
+                    fv_fail(FV_BAD_INPUT, "%s: no \"%s\" in its metadata: not a Fovea model", path, network_key), done);
     status = fv_network_parse(text, &network);
     if (status != FV_OK) {
         fv_fail_within(status, "%s", path);

@@ -108,7 +108,8 @@ static fv_status parse_conv(const line *l, const fv_shape *input, fv_layer *laye
         return fv_fail(FV_BAD_INPUT, "expected 'conv CHANNELS HEIGHTxWIDTH', such as 'conv 32 3x3'");
     snprintf(fields, sizeof fields, " k=%s kernel=%s%s", channels, filter, rest);
     add_default(fields, sizeof fields, "bias", "1");
-    layer->op = (fv_operation){.kind = FV_CONV2D, .conv2d = {.n = 1, .h = input->dim[0], .w = input->dim[1], .c = input->dim[2]}};
+    layer->op = (fv_operation){.kind = FV_CONV2D,
+                               .conv2d = {.n = 1, .h = input->dim[0], .w = input->dim[1], .c = input->dim[2]}};
     FV_TRY(finish_layer(fields, (const char *const[]){"n", "c", "h", "w", "dtype", NULL}, layer));
     const fv_conv2d *d = &layer->op.conv2d;
     layer->output = (fv_shape){3, {fv_conv2d_p(d), fv_conv2d_q(d), d->k}};
@@ -125,7 +126,8 @@ static fv_status parse_maxpool(const line *l, const fv_shape *input, fv_layer *l
         return fv_fail(FV_BAD_INPUT, "expected 'maxpool HEIGHTxWIDTH', such as 'maxpool 2x2'");
     snprintf(fields, sizeof fields, " kernel=%s%s", window, rest);
     add_default(fields, sizeof fields, "stride", window);
-    layer->op = (fv_operation){.kind = FV_MAXPOOL, .maxpool = {.n = 1, .h = input->dim[0], .w = input->dim[1], .c = input->dim[2]}};
+    layer->op = (fv_operation){.kind = FV_MAXPOOL,
+                               .maxpool = {.n = 1, .h = input->dim[0], .w = input->dim[1], .c = input->dim[2]}};
     FV_TRY(finish_layer(fields, (const char *const[]){"n", "c", "h", "w", "dtype", NULL}, layer));
     const fv_maxpool *d = &layer->op.maxpool;
     layer->output = (fv_shape){3, {fv_maxpool_p(d), fv_maxpool_q(d), d->c}};
@@ -177,13 +179,16 @@ static fv_status parse_input(const line *l, fv_network *network) {
     int64_t *dim = network->input.dim;
     int used = 0;
     network->input.rank = 3;
-    if (strcmp(l->keyword, "input") || sscanf(extents, "%9" SCNd64 "x%9" SCNd64 "x%9" SCNd64 "%n", &dim[0], &dim[1], &dim[2], &used) != 3 ||
+    if (strcmp(l->keyword, "input") ||
+        sscanf(extents, "%9" SCNd64 "x%9" SCNd64 "x%9" SCNd64 "%n", &dim[0], &dim[1], &dim[2], &used) != 3 ||
         extents[used] || dim[0] < 1 || dim[1] < 1 || dim[2] < 1)
         return fv_fail(FV_BAD_INPUT, "expected 'input HEIGHTxWIDTHxCHANNELS' first, such as 'input 28x28x1'");
     FV_TRY(require_moderate(&network->input));
     network->scale = 1.0 / 255;
     for (take_word(&rest, key); *key; take_word(&rest, key)) {
-        double *value = !strncmp(key, "scale=", 6) ? &network->scale : !strncmp(key, "shift=", 6) ? &network->shift : NULL;
+        double *value = !strncmp(key, "scale=", 6)   ? &network->scale
+                        : !strncmp(key, "shift=", 6) ? &network->shift
+                                                     : NULL;
         char *end = key;
         if (value)
             *value = strtod(key + 6, &end);

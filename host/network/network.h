@@ -43,8 +43,8 @@ struct fv_session;
 struct fv_model {
     fv_context *context;
     fv_network *network;
-    float *parameters;             /* in the context's memory, parameter_end elements */
-    struct fv_session *inference;  /* kept from one prediction to the next; NULL at first */
+    float *parameters;            /* in the context's memory, parameter_end elements */
+    struct fv_session *inference; /* kept from one prediction to the next; NULL at first */
 };
 
 /* Copies the parameters between the model and host memory of parameter_end floats. */

@@ -89,7 +89,8 @@ static void *parameter_at(float *array, const fv_network *network, int parameter
 }
 
 /* The tensors around layer i; dy is in gradient[turn]. */
-static void layer_tensors(const fv_session *s, const fv_model *model, float *gradients, int i, int turn, void *at[FV_ROLES]) {
+static void layer_tensors(const fv_session *s, const fv_model *model, float *gradients, int i, int turn,
+                          void *at[FV_ROLES]) {
     const fv_layer *layer = &s->network->layers[i];
     memset(at, 0, FV_ROLES * sizeof *at);
     at[FV_X] = s->activation[i];

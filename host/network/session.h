@@ -1,7 +1,8 @@
-/* A network compiled for one batch size: a list of prepared calls on memory laid out once. Running it allocates nothing.
+/* A network compiled for one batch size: a list of prepared calls on memory laid out once. Running it allocates
+ * nothing.
  *
- * Memory plan: everything lies in one arena. Training keeps every activation for the way back and lets the gradients take
- * turns in two buffers; inference lets the activations take turns too.
+ * Memory plan: everything lies in one arena. Training keeps every activation for the way back and lets the gradients
+ * take turns in two buffers; inference lets the activations take turns too.
  */
 #ifndef FOVEA_NETWORK_SESSION_H
 #define FOVEA_NETWORK_SESSION_H
@@ -30,8 +31,8 @@ typedef struct fv_optimizer_state {
 
 typedef struct fv_session fv_session;
 
-/* A session for batches of n images out of a data set of `items`. optimizer NULL: inference only. Model and optimizer state
- * must outlive it. */
+/* A session for batches of n images out of a data set of `items`. optimizer NULL: inference only. Model and optimizer
+ * state must outlive it. */
 fv_status fv_session_create(fv_model *model, int64_t n, int64_t items, const fv_optimizer_state *optimizer,
                             fv_session **session);
 void fv_session_destroy(fv_session *session);

@@ -20,13 +20,13 @@ fv_status fv_axis_validate(const char *name, const char *which, const fv_axis *a
         const char *key;
         int64_t value, minimum;
     } checks[] = {
-        {"input", axis->input, 1},          {"kernel", axis->filter, 1},    {"stride", axis->stride, 1},
-        {"dilation", axis->dilation, 1},    {"pad", axis->pad_before, 0},   {"pad", axis->pad_after, 0},
+        {"input", axis->input, 1},       {"kernel", axis->filter, 1},  {"stride", axis->stride, 1},
+        {"dilation", axis->dilation, 1}, {"pad", axis->pad_before, 0}, {"pad", axis->pad_after, 0},
     };
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; ++i)
         if (checks[i].value < checks[i].minimum || checks[i].value > INT32_MAX)
-            return fv_fail(FV_BAD_INPUT, "%s: %s: %s %" PRId64 " must be %" PRId64 " to 2^31-1", name, which, checks[i].key,
-                           checks[i].value, checks[i].minimum);
+            return fv_fail(FV_BAD_INPUT, "%s: %s: %s %" PRId64 " must be %" PRId64 " to 2^31-1", name, which,
+                           checks[i].key, checks[i].value, checks[i].minimum);
     if (fv_axis_output(axis) < 1)
         return fv_fail(FV_BAD_INPUT,
                        "%s: %s: the window spans %" PRId64 " pixels (kernel %" PRId64 ", dilation %" PRId64

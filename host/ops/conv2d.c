@@ -55,8 +55,8 @@ static fv_status validate(const fv_operation *op) {
     FV_TRY(fv_require_count("conv2d", "k", d->k, 1));
     FV_TRY(fv_require_count("conv2d", "groups", d->groups, 1));
     if (d->c % d->groups || d->k % d->groups)
-        return fv_fail(FV_BAD_INPUT, "conv2d: groups=%" PRId64 " must divide c=%" PRId64 " and k=%" PRId64, d->groups, d->c,
-                       d->k);
+        return fv_fail(FV_BAD_INPUT, "conv2d: groups=%" PRId64 " must divide c=%" PRId64 " and k=%" PRId64, d->groups,
+                       d->c, d->k);
     if (d->bias != 0 && d->bias != 1)
         return fv_fail(FV_BAD_INPUT, "conv2d: bias=%" PRId64 " must be 0 or 1", d->bias);
     const fv_axis v = vertical(d), h = horizontal(d);

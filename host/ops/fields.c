@@ -12,7 +12,8 @@
 
 enum { TOKEN_SIZE = 96 };
 
-/* Copies the next blank-separated word into `word`; false at the end of the text. A longer word is cut, which no valid one is. */
+/* Copies the next blank-separated word into `word`; false at the end of the text. A longer word is cut, which no valid
+ * one is. */
 static bool next_word(const char **text, char word[TOKEN_SIZE]) {
     const char *p = *text;
     while (isspace((unsigned char)*p))

@@ -37,15 +37,15 @@ typedef struct fv_op_info {
     fv_status (*validate)(const fv_operation *op);
     int (*signature)(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs);
     int64_t (*macs)(const fv_operation *op, fv_pass pass);
-    /* Number of terms summed into one element of output `role`: the K of the error bound. 0: the result is exact, it only
-     * selects or copies. */
+    /* Number of terms summed into one element of output `role`: the K of the error bound. 0: the result is exact, it
+     * only selects or copies. */
     int64_t (*reduction)(const fv_operation *op, fv_pass pass, fv_role role);
     bool linear;   /* linear in each input, so the passes satisfy the adjoint law */
     bool integral; /* integer inputs give integer outputs: sums of products, or selections */
 } fv_op_info;
 
-extern const fv_op_info fv_conv2d_info, fv_maxpool_info, fv_linear_info, fv_relu_info, fv_softmax_xent_info, fv_batch_info,
-    fv_sgd_info, fv_adam_info;
+extern const fv_op_info fv_conv2d_info, fv_maxpool_info, fv_linear_info, fv_relu_info, fv_softmax_xent_info,
+    fv_batch_info, fv_sgd_info, fv_adam_info;
 
 const fv_op_info *fv_op_info_of(fv_kind kind);
 
@@ -53,15 +53,16 @@ const fv_op_info *fv_op_info_of(fv_kind kind);
 fv_dtype fv_operation_dtype(const fv_operation *op);
 void fv_operation_set_dtype(fv_operation *op, fv_dtype dtype);
 
-/* Reads "key=value key=value ..." into op, whose kind is set; does not resolve or validate. Fields with a bit in `preset`
- * (bit i for info->fields[i]) hold their value already and may not be named; the others take their default if omitted. */
+/* Reads "key=value key=value ..." into op, whose kind is set; does not resolve or validate. Fields with a bit in
+ * `preset` (bit i for info->fields[i]) hold their value already and may not be named; the others take their default if
+ * omitted. */
 fv_status fv_fields_parse(const fv_op_info *info, const char *text, unsigned preset, fv_operation *op);
 
 /* ---- for the operations' own files ---- */
 
 /* Describes a tensor of up to four extents; returns the next free place. */
-fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype, int rank, int64_t d0,
-                            int64_t d1, int64_t d2, int64_t d3);
+fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype, int rank,
+                            int64_t d0, int64_t d1, int64_t d2, int64_t d3);
 
 /* FV_BAD_INPUT "NAME: KEY=VALUE must be at least MINIMUM" unless it is and is below 2^40. */
 fv_status fv_require_count(const char *name, const char *key, int64_t value, int64_t minimum);

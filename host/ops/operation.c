@@ -8,9 +8,8 @@
 
 const fv_op_info *fv_op_info_of(fv_kind kind) {
     static const fv_op_info *const table[FV_KINDS] = {
-        [FV_CONV2D] = &fv_conv2d_info, [FV_MAXPOOL] = &fv_maxpool_info,
-        [FV_LINEAR] = &fv_linear_info, [FV_RELU] = &fv_relu_info,
-        [FV_BATCH] = &fv_batch_info,   [FV_SOFTMAX_XENT] = &fv_softmax_xent_info,
+        [FV_CONV2D] = &fv_conv2d_info, [FV_MAXPOOL] = &fv_maxpool_info, [FV_LINEAR] = &fv_linear_info,
+        [FV_RELU] = &fv_relu_info,     [FV_BATCH] = &fv_batch_info,     [FV_SOFTMAX_XENT] = &fv_softmax_xent_info,
         [FV_SGD] = &fv_sgd_info,       [FV_ADAM] = &fv_adam_info,
     };
     return table[kind];
@@ -37,12 +36,12 @@ const char *fv_kind_name(fv_kind kind) {
 
 const char *fv_role_name(fv_role role) {
     static const char *const names[FV_ROLES] = {
-        [FV_X] = "x",           [FV_W] = "w",           [FV_B] = "b",
-        [FV_Y] = "y",           [FV_DX] = "dx",         [FV_DW] = "dw",
-        [FV_DB] = "db",         [FV_DY] = "dy",         [FV_ARGMAX] = "argmax",
-        [FV_LABELS] = "labels", [FV_LOSS] = "loss",     [FV_PREDICTED] = "predicted",
-        [FV_IMAGES] = "images", [FV_ORDER] = "order",   [FV_IMAGE_LABELS] = "image_labels",
-        [FV_M] = "m",           [FV_V] = "v",           [FV_RATE] = "rate",
+        [FV_X] = "x",           [FV_W] = "w",         [FV_B] = "b",
+        [FV_Y] = "y",           [FV_DX] = "dx",       [FV_DW] = "dw",
+        [FV_DB] = "db",         [FV_DY] = "dy",       [FV_ARGMAX] = "argmax",
+        [FV_LABELS] = "labels", [FV_LOSS] = "loss",   [FV_PREDICTED] = "predicted",
+        [FV_IMAGES] = "images", [FV_ORDER] = "order", [FV_IMAGE_LABELS] = "image_labels",
+        [FV_M] = "m",           [FV_V] = "v",         [FV_RATE] = "rate",
     };
     return names[role];
 }
@@ -58,8 +57,8 @@ size_t fv_spec_bytes(const fv_tensor_spec *spec) {
     return (size_t)fv_shape_elements(&spec->shape) * fv_dtype_size(spec->dtype);
 }
 
-fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype, int rank, int64_t d0,
-                            int64_t d1, int64_t d2, int64_t d3) {
+fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype, int rank,
+                            int64_t d0, int64_t d1, int64_t d2, int64_t d3) {
     *spec = (fv_tensor_spec){role, direction, dtype, {rank, {d0, d1, d2, d3}}};
     return spec + 1;
 }

@@ -1,7 +1,7 @@
 /* The training loop.
  *
- * Data set, shuffled order, learning rates, losses and predictions all lie in the context's memory, so that a step is nothing
- * but queued calls; the host looks at the results once per epoch.
+ * Data set, shuffled order, learning rates, losses and predictions all lie in the context's memory, so that a step is
+ * nothing but queued calls; the host looks at the results once per epoch.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -18,8 +18,13 @@
 #include "training/schedule.h"
 
 fv_training_options fv_training_defaults(void) {
-    return (fv_training_options){
-        .epochs = 1, .batch = 256, .optimizer = FV_OPTIMIZER_ADAM, .peak_rate = 0.01, .beta1 = 0.7, .beta2 = 0.9, .seed = 1};
+    return (fv_training_options){.epochs = 1,
+                                 .batch = 256,
+                                 .optimizer = FV_OPTIMIZER_ADAM,
+                                 .peak_rate = 0.01,
+                                 .beta1 = 0.7,
+                                 .beta2 = 0.9,
+                                 .seed = 1};
 }
 
 static double now(void) {
@@ -61,19 +66,21 @@ static fv_status require(bool ok, const char *what, double value, const char *ex
 static fv_status check_dataset(const fv_network *network, const fv_dataset *data, const char *which) {
     const int64_t *dim = network->input.dim;
     if (data->count < 1 || data->count > INT32_MAX)
-        return fv_fail(FV_BAD_INPUT, "training: the %s set has %" PRId64 " images: expected 1 to 2^31-1", which, data->count);
+        return fv_fail(FV_BAD_INPUT, "training: the %s set has %" PRId64 " images: expected 1 to 2^31-1", which,
+                       data->count);
     if (data->height != dim[0] || data->width != dim[1] || data->channels != dim[2])
         return fv_fail(FV_BAD_INPUT,
-                       "training: the %s set's images are %" PRId64 "x%" PRId64 "x%" PRId64 ": the network's input is %" PRId64
-                       "x%" PRId64 "x%" PRId64,
+                       "training: the %s set's images are %" PRId64 "x%" PRId64 "x%" PRId64
+                       ": the network's input is %" PRId64 "x%" PRId64 "x%" PRId64,
                        which, data->height, data->width, data->channels, dim[0], dim[1], dim[2]);
     if (data->classes > fv_network_classes(network))
-        return fv_fail(FV_BAD_INPUT, "training: the %s set has %" PRId64 " classes: the network ends in %" PRId64, which,
-                       data->classes, fv_network_classes(network));
+        return fv_fail(FV_BAD_INPUT, "training: the %s set has %" PRId64 " classes: the network ends in %" PRId64,
+                       which, data->classes, fv_network_classes(network));
     return FV_OK;
 }
 
-static fv_status check(const fv_model *model, const fv_dataset *train, const fv_dataset *test, const fv_training_options *o) {
+static fv_status check(const fv_model *model, const fv_dataset *train, const fv_dataset *test,
+                       const fv_training_options *o) {
     FV_TRY(require(o->epochs >= 1 && o->epochs <= 1000000, "epochs", (double)o->epochs, "1 to 1000000"));
     FV_TRY(require(o->batch >= 1 && o->batch <= 1 << 20, "batch", (double)o->batch, "1 to 1048576"));
     FV_TRY(require(o->peak_rate > 0 && o->peak_rate < 1e6, "learning rate", o->peak_rate, "a positive number"));
@@ -197,7 +204,8 @@ static fv_status collect(trainer *t, int64_t first_step, int64_t done, fv_epoch 
     int64_t correct = 0;
     for (int64_t i = 0; i < done; ++i) {
         if (!isfinite(t->host_loss[i]))
-            return fv_fail(FV_MISMATCH, "training diverged: the loss is %g at step %" PRId64 "; try a smaller learning rate",
+            return fv_fail(FV_MISMATCH,
+                           "training diverged: the loss is %g at step %" PRId64 "; try a smaller learning rate",
                            (double)t->host_loss[i], first_step + i / fv_session_batch(t->session) + 1);
         loss += (double)t->host_loss[i];
         correct += t->host_predicted[i] == t->train->labels[t->host_order[i]];

@@ -10,9 +10,10 @@ static double unit_roundoff(fv_dtype dtype) {
     return dtype == FV_F64 ? 0x1p-53 : 0x1p-24;
 }
 
-/* Copies a pass's tensors with the absolute values of the floating-point inputs. The learning rate is negated instead, so
- * that an update adds up the magnitudes of what it would subtract. */
-static fv_status take_magnitudes(const fv_tensor_spec *specs, int count, const fv_host_tensors *from, fv_host_tensors *to) {
+/* Copies a pass's tensors with the absolute values of the floating-point inputs. The learning rate is negated instead,
+ * so that an update adds up the magnitudes of what it would subtract. */
+static fv_status take_magnitudes(const fv_tensor_spec *specs, int count, const fv_host_tensors *from,
+                                 fv_host_tensors *to) {
     memset(to, 0, sizeof *to);
     for (int i = 0; i < count; ++i) {
         const fv_role role = specs[i].role;
@@ -32,8 +33,8 @@ static fv_status take_magnitudes(const fv_tensor_spec *specs, int count, const f
 }
 
 /* S for sums of products and for updates: the reference on magnitudes. */
-static fv_status sum_bounds(const fv_operation *op, fv_pass pass, fv_role role, const fv_host_tensors *tensors, double factor,
-                            double *bounds, int64_t elements) {
+static fv_status sum_bounds(const fv_operation *op, fv_pass pass, fv_role role, const fv_host_tensors *tensors,
+                            double factor, double *bounds, int64_t elements) {
     fv_operation wide = *op;
     fv_operation_set_dtype(&wide, FV_F64);
     if (wide.kind == FV_BATCH) {
@@ -53,10 +54,10 @@ static fv_status sum_bounds(const fv_operation *op, fv_pass pass, fv_role role, 
     return status;
 }
 
-/* Softmax forward. With R the spread of a row's logits and K classes: subtracting the maximum costs u*R in the exponent; exp
- * is good to 2 ulp = 4u; the sum of K terms adds (K-1)u and inherits R*u + 4u; the quotient rounds once more. So y is good to
- * (2R + K + 10)u relative, down to the underflow threshold, and the loss, log(sum) - (x - max), to the sum's relative error
- * plus R*u plus log's 2 ulp plus its own rounding. */
+/* Softmax forward. With R the spread of a row's logits and K classes: subtracting the maximum costs u*R in the
+ * exponent; exp is good to 2 ulp = 4u; the sum of K terms adds (K-1)u and inherits R*u + 4u; the quotient rounds once
+ * more. So y is good to (2R + K + 10)u relative, down to the underflow threshold, and the loss, log(sum) - (x - max),
+ * to the sum's relative error plus R*u plus log's 2 ulp plus its own rounding. */
 static void softmax_bounds(const fv_softmax_xent *d, fv_role role, const fv_host_tensors *tensors,
                            const fv_host_tensors *results, double u, double *bounds) {
     const double classes = (double)d->classes;
@@ -71,13 +72,13 @@ static void softmax_bounds(const fv_softmax_xent *d, fv_role role, const fv_host
         if (role == FV_LOSS)
             bounds[n] = relative + 4 * u * log(classes) + 2 * u * fabs(((const double *)results->at[FV_LOSS])[n]);
         for (int64_t k = 0; role == FV_Y && k < d->classes; ++k)
-            bounds[n * d->classes + k] =
-                relative * ((const double *)results->at[FV_Y])[n * d->classes + k] + 0x1p-126;
+            bounds[n * d->classes + k] = relative * ((const double *)results->at[FV_Y])[n * d->classes + k] + 0x1p-126;
     }
 }
 
 /* Softmax backward: (y - onehot)/n, where y is at most 1: one subtraction and one division. */
-static void softmax_gradient_bounds(const fv_softmax_xent *d, const fv_host_tensors *results, double u, double *bounds) {
+static void softmax_gradient_bounds(const fv_softmax_xent *d, const fv_host_tensors *results, double u,
+                                    double *bounds) {
     for (int64_t i = 0; i < d->n * d->classes; ++i)
         bounds[i] = 3 * u * fabs(((const double *)results->at[FV_DX])[i]);
 }

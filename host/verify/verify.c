@@ -29,9 +29,9 @@ const char *fv_outcome_name(fv_outcome outcome) {
 /* One tensor of the pass, on the device between two guard bands. */
 typedef struct guarded {
     size_t bytes;
-    uint8_t *device;  /* band, data, band */
-    uint8_t *before;  /* host image of the data before the run */
-    uint8_t *after;   /* host image of the whole after the first run */
+    uint8_t *device; /* band, data, band */
+    uint8_t *before; /* host image of the data before the run */
+    uint8_t *after;  /* host image of the whole after the first run */
 } guarded;
 
 typedef struct trial {
@@ -168,7 +168,8 @@ static void check_untouched(const trial *t, fv_verdict *verdict) {
             const size_t place = b < BAND ? b : b + g->bytes;
             if (g->after[place] != PATTERN) {
                 const int64_t offset = (int64_t)place - BAND;
-                judge(verdict, FV_FAILED, "wrote outside %s, at byte %" PRId64 " of %zu", tensor_name(t, i), offset, g->bytes);
+                judge(verdict, FV_FAILED, "wrote outside %s, at byte %" PRId64 " of %zu", tensor_name(t, i), offset,
+                      g->bytes);
                 return;
             }
         }

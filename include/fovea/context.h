@@ -1,6 +1,7 @@
 /* Contexts, tensors and the execution of operations.
  *
- * A context is one opened backend: a device or a set of threads, with its memory. It may be used by one thread at a time.
+ * A context is one opened backend: a device or a set of threads, with its memory. It may be used by one thread at a
+ * time.
  */
 #ifndef FOVEA_CONTEXT_H
 #define FOVEA_CONTEXT_H
@@ -14,12 +15,13 @@ extern "C" {
 typedef struct fv_context fv_context;
 
 typedef struct fv_context_options {
-    int threads;     /* CPU threads; 0: all that this process may use */
+    int threads;      /* CPU threads; 0: all that this process may use */
     int thread_order; /* emulated only: 0 forward, 1 reverse, 2 seeded random */
-    uint64_t seed;   /* of the random thread order */
+    uint64_t seed;    /* of the random thread order */
 } fv_context_options;
 
-/* Names of the backends compiled in, NULL-terminated, best first: of "cuda", "cudnn", "onednn", "emulated", "reference". */
+/* Names of the backends compiled in, NULL-terminated, best first: of "cuda", "cudnn", "onednn", "emulated",
+ * "reference". */
 FV_API const char *const *fv_backend_names(void);
 
 /* Opens a backend by name, or with "auto" the first that works of cuda, onednn, reference. options may be NULL.
@@ -51,9 +53,9 @@ FV_API void fv_tensor_destroy(fv_tensor *tensor);
 FV_API fv_status fv_tensor_write(fv_tensor *tensor, const void *host, size_t bytes);
 FV_API fv_status fv_tensor_read(const fv_tensor *tensor, void *host, size_t bytes);
 
-/* Runs one pass of an operation. tensors is indexed by fv_role; every tensor of the pass's signature must be there with its
- * dtype and shape. Labels, argmax and order must hold values in range; they are not checked. Results can be read with
- * fv_tensor_read when it returns. Falls back as described at fv_context_on_notice. */
+/* Runs one pass of an operation. tensors is indexed by fv_role; every tensor of the pass's signature must be there with
+ * its dtype and shape. Labels, argmax and order must hold values in range; they are not checked. Results can be read
+ * with fv_tensor_read when it returns. Falls back as described at fv_context_on_notice. */
 FV_API fv_status fv_execute(fv_context *context, const fv_operation *operation, fv_pass pass,
                             fv_tensor *const tensors[FV_ROLES]);
 

@@ -17,10 +17,11 @@ typedef struct fv_dataset {
     uint8_t *labels;
 } fv_dataset;
 
-/* Reads a pair of IDX files (LeCun's format; rank-3 unsigned-byte images, rank-1 unsigned-byte labels), raw or gzip whatever
- * their names say. Labels must be below `classes`. FV_BAD_INPUT names the file, the fact and the expectation; FV_IO is the
- * system's refusal. On success, release with fv_dataset_release. */
-FV_API fv_status fv_dataset_read_idx(const char *images_path, const char *labels_path, int64_t classes, fv_dataset *dataset);
+/* Reads a pair of IDX files (LeCun's format; rank-3 unsigned-byte images, rank-1 unsigned-byte labels), raw or gzip
+ * whatever their names say. Labels must be below `classes`. FV_BAD_INPUT names the file, the fact and the expectation;
+ * FV_IO is the system's refusal. On success, release with fv_dataset_release. */
+FV_API fv_status fv_dataset_read_idx(const char *images_path, const char *labels_path, int64_t classes,
+                                     fv_dataset *dataset);
 
 typedef enum fv_split { FV_TRAIN, FV_TEST } fv_split;
 

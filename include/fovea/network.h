@@ -22,7 +22,8 @@ extern "C" {
 typedef struct fv_network fv_network;
 typedef struct fv_model fv_model;
 
-/* The default digits network: conv 5x5 1->24, pool 2, relu; conv 3x3 24->32, pool 2, relu; linear 256, relu; linear 10. */
+/* The default digits network: conv 5x5 1->24, pool 2, relu; conv 3x3 24->32, pool 2, relu; linear 256, relu; linear 10.
+ */
 FV_API extern const char fv_digits_network[];
 
 /* FV_BAD_INPUT names the line and what was expected there; shapes that do not fit name the layer. */
@@ -43,15 +44,16 @@ FV_API fv_status fv_model_create(fv_context *context, const fv_network *network,
 FV_API void fv_model_destroy(fv_model *model);
 FV_API const fv_network *fv_model_network(const fv_model *model);
 
-/* Weights as safetensors, the network's text in the metadata under "fovea.network". Written to a temporary name and renamed,
- * so that an existing file stays whole until the new one is. Tensor "conv1.weight" is [K,R,S,C/groups], "linear1.weight" is
- * [K,C] with C in h,w,c order. */
+/* Weights as safetensors, the network's text in the metadata under "fovea.network". Written to a temporary name and
+ * renamed, so that an existing file stays whole until the new one is. Tensor "conv1.weight" is [K,R,S,C/groups],
+ * "linear1.weight" is [K,C] with C in h,w,c order. */
 FV_API fv_status fv_model_save(const fv_model *model, const char *path);
 FV_API fv_status fv_model_load(fv_context *context, const char *path, fv_model **model);
 
-/* Classifies `count` images of h*w*c bytes each (NHWC). Fills labels[count] with the most probable class and, unless it is
- * NULL, probabilities[count*classes]. */
-FV_API fv_status fv_model_predict(fv_model *model, const uint8_t *images, int64_t count, int32_t *labels, float *probabilities);
+/* Classifies `count` images of h*w*c bytes each (NHWC). Fills labels[count] with the most probable class and, unless it
+ * is NULL, probabilities[count*classes]. */
+FV_API fv_status fv_model_predict(fv_model *model, const uint8_t *images, int64_t count, int32_t *labels,
+                                  float *probabilities);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,7 @@
 /* Operations: what is to be computed, apart from who computes it.
  *
- * One plain struct describes each operation. Backends, the verifier, the benchmarks and the networks all start from it, and
- * its text form (fv_operation_parse, fv_operation_print) is what messages show and command lines take:
+ * One plain struct describes each operation. Backends, the verifier, the benchmarks and the networks all start from it,
+ * and its text form (fv_operation_parse, fv_operation_print) is what messages show and command lines take:
  *
  *     conv2d n=50 c=64 h=56 w=56 k=64 kernel=3x3 stride=1 pad=1 dilation=1 groups=1 bias=0 dtype=f32
  *
@@ -45,9 +45,11 @@ typedef enum fv_kind {
     FV_KINDS
 } fv_kind;
 
-/* y[n,p,q,k] = b[k] + sum_{r,s,c} x[n, p*stride_h + r*dilation_h - pad_top, q*stride_w + s*dilation_w - pad_left, g*C/G + c]
- *                                 * w[k,r,s,c]                                 with g = k / (K/G); x is 0 outside the image.
- * It is a correlation, as everywhere in deep learning. Output height: floor((h + pads - dilation*(r-1) - 1)/stride) + 1. */
+/* y[n,p,q,k] = b[k] + sum_{r,s,c} x[n, p*stride_h + r*dilation_h - pad_top, q*stride_w + s*dilation_w - pad_left, g*C/G
+ * + c]
+ *                                 * w[k,r,s,c]                                 with g = k / (K/G); x is 0 outside the
+ * image. It is a correlation, as everywhere in deep learning. Output height: floor((h + pads - dilation*(r-1) -
+ * 1)/stride) + 1. */
 typedef struct fv_conv2d {
     int64_t n, c, h, w, k, r, s;
     int64_t stride_h, stride_w;
@@ -58,10 +60,10 @@ typedef struct fv_conv2d {
     fv_dtype dtype;
 } fv_conv2d;
 
-/* y[n,p,q,c] = the largest x in the window; argmax holds its position r*S + s within the window. Ties go to the first in
- * row-major order and padding never wins; a window wholly in the padding gives -inf and argmax 0, and its gradient goes
- * nowhere. What a NaN in the window gives is the backend's affair. argmax is u8 where the window has at most 256 positions,
- * else i32. */
+/* y[n,p,q,c] = the largest x in the window; argmax holds its position r*S + s within the window. Ties go to the first
+ * in row-major order and padding never wins; a window wholly in the padding gives -inf and argmax 0, and its gradient
+ * goes nowhere. What a NaN in the window gives is the backend's affair. argmax is u8 where the window has at most 256
+ * positions, else i32. */
 typedef struct fv_maxpool {
     int64_t n, c, h, w, r, s;
     int64_t stride_h, stride_w;
@@ -83,8 +85,8 @@ typedef struct fv_relu {
     fv_dtype dtype;
 } fv_relu;
 
-/* Forward: y = softmax(x) per row of `classes`, loss[n] = -log y[n, labels[n]], predicted[n] = argmax of the row (first on
- * ties). Backward: dx = (y - onehot(labels)) / n, the gradient of the mean loss. */
+/* Forward: y = softmax(x) per row of `classes`, loss[n] = -log y[n, labels[n]], predicted[n] = argmax of the row (first
+ * on ties). Backward: dx = (y - onehot(labels)) / n, the gradient of the mean loss. */
 typedef struct fv_softmax_xent {
     int64_t n, classes;
     fv_dtype dtype;
@@ -98,11 +100,12 @@ typedef struct fv_batch {
     fv_dtype dtype;
 } fv_batch;
 
-/* Parameter updates. Weight decay applies to the first `decayed` elements only, so that one call updates a whole network
- * whose biases lie behind its weights. `rate` holds three numbers that change from step to step: the learning rate and, for
- * Adam, 1/(1 - beta1^t) and 1/(1 - beta2^t) at step t = 1, 2, ...
+/* Parameter updates. Weight decay applies to the first `decayed` elements only, so that one call updates a whole
+ * network whose biases lie behind its weights. `rate` holds three numbers that change from step to step: the learning
+ * rate and, for Adam, 1/(1 - beta1^t) and 1/(1 - beta2^t) at step t = 1, 2, ...
  *
- * SGD with momentum (Sutskever et al. 2013, in PyTorch's form):  m = momentum*m + (dw + weight_decay*w);  w -= rate0*m. */
+ * SGD with momentum (Sutskever et al. 2013, in PyTorch's form):  m = momentum*m + (dw + weight_decay*w);  w -= rate0*m.
+ */
 typedef struct fv_sgd {
     int64_t elements, decayed;
     double momentum, weight_decay;
@@ -134,11 +137,11 @@ typedef struct fv_operation {
 
 /* What a tensor is to an operation; also its index in an argument list. */
 typedef enum fv_role {
-    FV_X,            /* input activations; logits of softmax_xent */
-    FV_W,            /* weights or filters; the parameters of an update */
-    FV_B,            /* bias */
-    FV_Y,            /* output activations; probabilities of softmax_xent */
-    FV_DX,           /* gradient of the loss by x, and so on */
+    FV_X,  /* input activations; logits of softmax_xent */
+    FV_W,  /* weights or filters; the parameters of an update */
+    FV_B,  /* bias */
+    FV_Y,  /* output activations; probabilities of softmax_xent */
+    FV_DX, /* gradient of the loss by x, and so on */
     FV_DW,
     FV_DB,
     FV_DY,
@@ -176,15 +179,15 @@ FV_API const char *fv_role_name(fv_role role);
 FV_API int64_t fv_shape_elements(const fv_shape *shape);
 FV_API size_t fv_spec_bytes(const fv_tensor_spec *spec);
 
-/* Reads the text form. Omitted keys take their default; an unknown key, a repeated one, left-over text or a description that
- * fv_operation_validate refuses is FV_BAD_INPUT with a message that names it. */
+/* Reads the text form. Omitted keys take their default; an unknown key, a repeated one, left-over text or a description
+ * that fv_operation_validate refuses is FV_BAD_INPUT with a message that names it. */
 FV_API fv_status fv_operation_parse(const char *text, fv_operation *operation);
 
 /* Writes the text form, which parses back to the same operation. Returns its length, as snprintf does. */
 FV_API int fv_operation_print(const fv_operation *operation, char *buffer, size_t size);
 
-/* FV_OK if extents are positive (n may be 0), the output is not empty by geometry, groups divide the channels, and every
- * tensor's byte count fits 63 bits. */
+/* FV_OK if extents are positive (n may be 0), the output is not empty by geometry, groups divide the channels, and
+ * every tensor's byte count fits 63 bits. */
 FV_API fv_status fv_operation_validate(const fv_operation *operation);
 
 /* 1 if the operation has this pass (an update has only FV_FORWARD, a relu no FV_BACKWARD_WEIGHTS). */

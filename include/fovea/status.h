@@ -1,7 +1,8 @@
 /* Status codes and error messages.
  *
- * Every fallible function of the library returns an fv_status. When it is not FV_OK, fv_error_message() holds one line for
- * the calling thread that says what went wrong, where, and what was expected. The library never exits, aborts or prints.
+ * Every fallible function of the library returns an fv_status. When it is not FV_OK, fv_error_message() holds one line
+ * for the calling thread that says what went wrong, where, and what was expected. The library never exits, aborts or
+ * prints.
  */
 #ifndef FOVEA_STATUS_H
 #define FOVEA_STATUS_H

@@ -13,13 +13,13 @@ typedef enum fv_optimizer { FV_OPTIMIZER_ADAM, FV_OPTIMIZER_SGD } fv_optimizer;
 
 /* One completed epoch. Train loss and accuracy are running figures: each batch before its own update. */
 typedef struct fv_epoch {
-    int64_t epoch;           /* from 1 */
-    int64_t steps;           /* optimizer steps so far, over all epochs */
-    double loss;             /* mean cross-entropy over the images trained on in this epoch */
-    double train_accuracy;   /* fraction */
-    double test_accuracy;    /* fraction; NaN without a test set */
+    int64_t epoch;         /* from 1 */
+    int64_t steps;         /* optimizer steps so far, over all epochs */
+    double loss;           /* mean cross-entropy over the images trained on in this epoch */
+    double train_accuracy; /* fraction */
+    double test_accuracy;  /* fraction; NaN without a test set */
     int64_t test_correct, test_count;
-    double seconds;          /* training time of this epoch, without evaluation */
+    double seconds; /* training time of this epoch, without evaluation */
     double images_per_second;
 } fv_epoch;
 
@@ -27,11 +27,12 @@ typedef struct fv_training_options {
     int64_t epochs;
     int64_t batch;
     fv_optimizer optimizer;
-    double peak_rate;        /* one-cycle schedule (Smith and Topin 2018): warm up to this learning rate, anneal to ~0 */
-    double beta1, beta2;     /* Adam; beta1 is SGD's momentum */
-    double weight_decay;     /* on weights, not on biases */
-    uint64_t seed;           /* of the shuffling */
-    /* Called after each step with steps done and steps in all; return nonzero to stop early, keeping what was learned. */
+    double peak_rate;    /* one-cycle schedule (Smith and Topin 2018): warm up to this learning rate, anneal to ~0 */
+    double beta1, beta2; /* Adam; beta1 is SGD's momentum */
+    double weight_decay; /* on weights, not on biases */
+    uint64_t seed;       /* of the shuffling */
+    /* Called after each step with steps done and steps in all; return nonzero to stop early, keeping what was learned.
+     */
     int (*on_step)(void *user, int64_t step, int64_t steps);
     void (*on_epoch)(void *user, const fv_epoch *epoch);
     void *user;
@@ -41,10 +42,10 @@ typedef struct fv_training_options {
 FV_API fv_training_options fv_training_defaults(void);
 
 typedef struct fv_training_result {
-    int64_t epochs, steps;   /* completed */
-    int stopped;             /* 1: on_step asked to stop */
-    double seconds;          /* training time without evaluation */
-    double test_accuracy;    /* after the last step; NaN without a test set */
+    int64_t epochs, steps; /* completed */
+    int stopped;           /* 1: on_step asked to stop */
+    double seconds;        /* training time without evaluation */
+    double test_accuracy;  /* after the last step; NaN without a test set */
     int64_t test_correct, test_count;
 } fv_training_result;
 

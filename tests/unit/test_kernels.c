@@ -1,6 +1,6 @@
-/* test_kernels BACKEND [forward|reverse|random]: every row of the backend's table on every case of tests/cases, exact and
- * bounded, against the double-precision reference. A row that no case exercises is a failure, and so is a run without rows.
- * Exit status 77: the backend has no device here. */
+/* test_kernels BACKEND [forward|reverse|random]: every row of the backend's table on every case of tests/cases, exact
+ * and bounded, against the double-precision reference. A row that no case exercises is a failure, and so is a run
+ * without rows. Exit status 77: the backend has no device here. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +29,8 @@ static int read_cases(const char *name) {
         if (!line[strspn(line, " \t")])
             continue;
         if (case_count == MAX_CASES || fv_operation_parse(line, &cases[case_count]) != FV_OK) {
-            fprintf(stderr, "%s:%d: %s\n", path, number, case_count == MAX_CASES ? "too many cases" : fv_error_message());
+            fprintf(stderr, "%s:%d: %s\n", path, number,
+                    case_count == MAX_CASES ? "too many cases" : fv_error_message());
             good = 0;
         } else {
             ++case_count;
@@ -75,8 +76,9 @@ static int64_t run_row(fv_context *context, const fv_kernel *kernel, int64_t *pa
     }
     printf("%-12s %-16s %-4s %-16s %4" PRId64 " passed %3" PRId64 " failed %3" PRId64 " unsupported %3" PRId64
            " skipped %3" PRId64 " mistrusted  worst %.2f of bound\n",
-           fv_kind_name(kernel->kind), fv_pass_name(kernel->pass), fv_dtype_name(kernel->dtype), kernel->name, count[FV_PASSED],
-           count[FV_FAILED], count[FV_UNSUPPORTED_CASE], count[FV_SKIPPED], count[FV_MISTRUSTED], worst);
+           fv_kind_name(kernel->kind), fv_pass_name(kernel->pass), fv_dtype_name(kernel->dtype), kernel->name,
+           count[FV_PASSED], count[FV_FAILED], count[FV_UNSUPPORTED_CASE], count[FV_SKIPPED], count[FV_MISTRUSTED],
+           worst);
     *passed += count[FV_PASSED];
     return count[FV_FAILED] + (count[FV_PASSED] == 0);
 }

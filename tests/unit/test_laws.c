@@ -4,8 +4,9 @@
  *     <dy, A(w) x> = <A'(w) dy, x> = <dw(x, dy), w>.
  * On small integers every term and sum is an exact integer, so all three numbers are the same, on every backend.
  *
- * Finite differences, on the double-precision reference: for the piecewise linear operations with integer data and a step of
- * 1/8 the quotient is exact and must equal the gradient; for softmax the error has a bound from its third derivative.
+ * Finite differences, on the double-precision reference: for the piecewise linear operations with integer data and a
+ * step of 1/8 the quotient is exact and must equal the gradient; for softmax the error has a bound from its third
+ * derivative.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -42,7 +43,8 @@ static int64_t elements_of(const fv_operation *op, fv_pass pass, fv_role role) {
 }
 
 /* Runs a pass on the context with the f32 values of x, w, dy; fetches `out` as doubles. */
-static double *run_pass(fv_context *context, const fv_operation *op, fv_pass pass, double *const in[FV_ROLES], fv_role out) {
+static double *run_pass(fv_context *context, const fv_operation *op, fv_pass pass, double *const in[FV_ROLES],
+                        fv_role out) {
     fv_tensor_spec specs[FV_MAX_SPECS];
     const int count = fv_operation_signature(op, pass, specs);
     fv_tensor *tensors[FV_ROLES] = {0};
@@ -92,8 +94,8 @@ static void check_adjoint(fv_context *context, const char *text) {
     const double by_input = dot(dx, in[FV_X], elements_of(&op, FV_FORWARD, FV_X));
     const double by_weights = dot(dw, in[FV_W], elements_of(&op, FV_FORWARD, FV_W));
     if (!(by_output == by_input && by_output == by_weights && by_output != 0))
-        fail_msg("%s %s: <dy,Ax> = %.17g, <A'dy,x> = %.17g, <dw,w> = %.17g", fv_context_backend(context), text, by_output,
-                 by_input, by_weights);
+        fail_msg("%s %s: <dy,Ax> = %.17g, <A'dy,x> = %.17g, <dw,w> = %.17g", fv_context_backend(context), text,
+                 by_output, by_input, by_weights);
     free(y);
     free(dx);
     free(dw);
@@ -159,14 +161,14 @@ static void check_differences(const fv_operation *op, scalar_of *value, fv_role 
         if (!(fabs(quotient - gradient[i]) <= tolerance)) {
             char text[256];
             fv_operation_print(op, text, sizeof text);
-            fail_msg("%s: by %s[%ld]: difference quotient %.17g, gradient %.17g", text, fv_role_name(by), (long)i, quotient,
-                     gradient[i]);
+            fail_msg("%s: by %s[%ld]: difference quotient %.17g, gradient %.17g", text, fv_role_name(by), (long)i,
+                     quotient, gradient[i]);
         }
     }
 }
 
-/* Inputs whose neighbours differ by at least 1, so that a step of 1/8 changes no maximum and no sign: a permutation of the odd
- * numbers around zero. */
+/* Inputs whose neighbours differ by at least 1, so that a step of 1/8 changes no maximum and no sign: a permutation of
+ * the odd numbers around zero. */
 static void make_distinct(double *x, int64_t elements) {
     for (int64_t i = 0; i < elements; ++i)
         x[i] = (double)(2 * ((i * 7919) % elements) - elements) + (elements % 2 == 0);
@@ -205,9 +207,7 @@ static void exact_differences(void **state) {
         for (fv_pass pass = FV_BACKWARD_DATA; pass < FV_PASSES; ++pass)
             if (fv_operation_has_pass(&op, pass))
                 assert_int_equal(fv_run_reference(&op, pass, &t), FV_OK);
-        const struct {
-            fv_role by, gradient;
-        } pairs[] = {{FV_X, FV_DX}, {FV_W, FV_DW}, {FV_B, FV_DB}};
+        const struct { fv_role by, gradient; } pairs[] = {{FV_X, FV_DX}, {FV_W, FV_DW}, {FV_B, FV_DB}};
         for (size_t j = 0; j < 3; ++j)
             if (t.at[pairs[j].gradient])
                 check_differences(&op, inner_output, pairs[j].by, &t, t.at[FV_DY], t.at[pairs[j].gradient], 0.125, 0);
@@ -215,8 +215,8 @@ static void exact_differences(void **state) {
     }
 }
 
-/* Central differences err by h^2/6 times the third derivative, which for -log softmax is p(1-p)(1-2p), below 0.1, plus the
- * rounding of the two losses, each good to some 64 u, over 2h. */
+/* Central differences err by h^2/6 times the third derivative, which for -log softmax is p(1-p)(1-2p), below 0.1, plus
+ * the rounding of the two losses, each good to some 64 u, over 2h. */
 static void softmax_differences(void **state) {
     (void)state;
     const fv_operation op = parse("softmax_xent n=4 classes=7", FV_F64);

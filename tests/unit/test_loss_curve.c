@@ -1,12 +1,12 @@
 /* The same network, data and seed give the same loss curve on every backend, within a derived bound.
  *
- * The test trains the digits network in double precision, by the reference, and carries along with every tensor t a second one,
- * e(t), that bounds how far a correct f32 backend may be from it by then. It is first-order error propagation with independent
- * errors, the model behind the design's rounding bound g = 4*sqrt(K)*u itself: for y = sum of a*b,
- *     e(y)^2 = sum of e(a)^2 b^2 + sum of a^2 e(b)^2 + (g * sum of |a||b|)^2.
- * (Adding absolute errors instead, the worst case, gives 3e-3 at the first loss and overflows by the third: it says nothing.)
- * A maximum moves no more than the inputs it is taken over. Where errors leave open which element of a window is the largest,
- * or whether a ReLU is on, the gradient may go either way and the whole of it counts as error. Nothing is estimated or tuned.
+ * The test trains the digits network in double precision, by the reference, and carries along with every tensor t a
+ * second one, e(t), that bounds how far a correct f32 backend may be from it by then. It is first-order error
+ * propagation with independent errors, the model behind the design's rounding bound g = 4*sqrt(K)*u itself: for y = sum
+ * of a*b, e(y)^2 = sum of e(a)^2 b^2 + sum of a^2 e(b)^2 + (g * sum of |a||b|)^2. (Adding absolute errors instead, the
+ * worst case, gives 3e-3 at the first loss and overflows by the third: it says nothing.) A maximum moves no more than
+ * the inputs it is taken over. Where errors leave open which element of a window is the largest, or whether a ReLU is
+ * on, the gradient may go either way and the whole of it counts as error. Nothing is estimated or tuned.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -61,11 +61,26 @@ static void reference(const fv_operation *op, fv_pass pass, void *const at[FV_RO
 }
 
 typedef double transform(double value, double error);
-static double plain(double value, double error) { (void)error; return value; }
-static double magnitude(double value, double error) { (void)error; return fabs(value); }
-static double squared(double value, double error) { (void)error; return value * value; }
-static double squared_error(double value, double error) { (void)value; return error * error; }
-static double nothing(double value, double error) { (void)value, (void)error; return 0; }
+static double plain(double value, double error) {
+    (void)error;
+    return value;
+}
+static double magnitude(double value, double error) {
+    (void)error;
+    return fabs(value);
+}
+static double squared(double value, double error) {
+    (void)error;
+    return value * value;
+}
+static double squared_error(double value, double error) {
+    (void)value;
+    return error * error;
+}
+static double nothing(double value, double error) {
+    (void)value, (void)error;
+    return 0;
+}
 
 /* One pass of a bilinear operation: its two inputs, its output, and the bias or the bias gradient, or NULL. */
 typedef struct product {
@@ -77,7 +92,8 @@ typedef struct product {
 } product;
 
 /* The pass on transformed inputs. An extra that is a bias is an input, too; one that is a bias gradient an output. */
-static void apply(const product *p, transform *of_a, transform *of_b, transform *of_bias, double *y, double *bias_gradient) {
+static void apply(const product *p, transform *of_a, transform *of_b, transform *of_bias, double *y,
+                  double *bias_gradient) {
     const bool has_bias = p->extra && p->roles[3] == FV_B;
     const tracked *inputs[3] = {p->a, p->b, has_bias ? p->extra : NULL};
     transform *const transforms[3] = {of_a, of_b, of_bias};
@@ -181,8 +197,12 @@ static void softmax(const tracked *x, const int32_t *labels, tracked *loss, trac
     narrow.softmax_xent.dtype = FV_F32;
     tracked y = track(x->elements);
     int32_t predicted[BATCH];
-    fv_host_tensors t = {.at = {[FV_X] = x->value, [FV_LABELS] = (void *)(uintptr_t)labels, [FV_Y] = y.value,
-                                [FV_LOSS] = loss->value, [FV_PREDICTED] = predicted, [FV_DX] = dx->value}};
+    fv_host_tensors t = {.at = {[FV_X] = x->value,
+                                [FV_LABELS] = (void *)(uintptr_t)labels,
+                                [FV_Y] = y.value,
+                                [FV_LOSS] = loss->value,
+                                [FV_PREDICTED] = predicted,
+                                [FV_DX] = dx->value}};
     assert_int_equal(fv_run_reference(&op, FV_FORWARD, &t), FV_OK);
     assert_int_equal(fv_run_reference(&op, FV_BACKWARD_DATA, &t), FV_OK);
     assert_int_equal(fv_error_bounds(&narrow, FV_FORWARD, FV_LOSS, &t, &t, loss->error), FV_OK);
@@ -277,8 +297,13 @@ static void forward(exact_run *r, const uint8_t *images) {
         else if (op.kind == FV_RELU)
             relu_forward(&r->activation[i], &r->activation[i + 1]);
         else
-            bilinear(&(product){&op, FV_FORWARD, {FV_X, FV_W, FV_Y, FV_B}, &r->activation[i], &r->parameter[layer->weight],
-                                &r->activation[i + 1], &r->parameter[layer->bias]});
+            bilinear(&(product){&op,
+                                FV_FORWARD,
+                                {FV_X, FV_W, FV_Y, FV_B},
+                                &r->activation[i],
+                                &r->parameter[layer->weight],
+                                &r->activation[i + 1],
+                                &r->parameter[layer->bias]});
     }
 }
 
@@ -292,11 +317,21 @@ static void backward(exact_run *r) {
         } else if (op.kind == FV_RELU) {
             relu_backward(&r->activation[i], dy, &r->delta[i]);
         } else {
-            bilinear(&(product){&op, FV_BACKWARD_WEIGHTS, {FV_X, FV_DY, FV_DW, FV_DB}, &r->activation[i], dy,
-                                &r->gradient[layer->weight], &r->gradient[layer->bias]});
+            bilinear(&(product){&op,
+                                FV_BACKWARD_WEIGHTS,
+                                {FV_X, FV_DY, FV_DW, FV_DB},
+                                &r->activation[i],
+                                dy,
+                                &r->gradient[layer->weight],
+                                &r->gradient[layer->bias]});
             if (i > 0)
-                bilinear(&(product){&op, FV_BACKWARD_DATA, {FV_DY, FV_W, FV_DX, FV_DB}, dy, &r->parameter[layer->weight],
-                                    &r->delta[i], NULL});
+                bilinear(&(product){&op,
+                                    FV_BACKWARD_DATA,
+                                    {FV_DY, FV_W, FV_DX, FV_DB},
+                                    dy,
+                                    &r->parameter[layer->weight],
+                                    &r->delta[i],
+                                    NULL});
         }
     }
 }
@@ -339,7 +374,8 @@ static int backend_curve(const char *name, const fv_network *network, const fv_d
     assert_int_equal(backend->upload(context, device[2], order, sizeof order), FV_OK);
     assert_int_equal(backend->upload(context, device[5], rate, sizeof rate), FV_OK);
     assert_int_equal(fv_model_create(context, network, SEED, &model), FV_OK);
-    assert_int_equal(fv_device_dataset_create(context, data->images, data->labels, images, elements, &device_data), FV_OK);
+    assert_int_equal(fv_device_dataset_create(context, data->images, data->labels, images, elements, &device_data),
+                     FV_OK);
     assert_int_equal(fv_session_create(model, BATCH, images, &optimizer, &session), FV_OK);
     for (int i = 0; i < STEPS; ++i) {
         const fv_step step = {&device_data, (int32_t *)device[2] + BATCH * i, device[3], device[4], device[5]};
@@ -396,8 +432,8 @@ static void curves_agree(void **state) {
             continue;
         ++compared;
         for (int i = 0; i < STEPS; ++i) {
-            printf("%-10s step %d: loss %.7f, exact %.7f, difference %9.2e, bound %.2e\n", *name, i + 1, losses[i], exact[i],
-                   losses[i] - exact[i], bound[i]);
+            printf("%-10s step %d: loss %.7f, exact %.7f, difference %9.2e, bound %.2e\n", *name, i + 1, losses[i],
+                   exact[i], losses[i] - exact[i], bound[i]);
             assert_true(fabs(losses[i] - exact[i]) <= bound[i]);
         }
     }

@@ -95,8 +95,10 @@ static void bad_networks(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i) {
         fv_network *network;
         const fv_status status = fv_network_parse(bad[i][0], &network);
-        if (status != FV_BAD_INPUT || network || !strstr(fv_error_message(), bad[i][1]) || strchr(fv_error_message(), '\n'))
-            fail_msg("'%s' gave %s '%s', expected '%s'", bad[i][0], fv_status_name(status), fv_error_message(), bad[i][1]);
+        if (status != FV_BAD_INPUT || network || !strstr(fv_error_message(), bad[i][1]) ||
+            strchr(fv_error_message(), '\n'))
+            fail_msg("'%s' gave %s '%s', expected '%s'", bad[i][0], fv_status_name(status), fv_error_message(),
+                     bad[i][1]);
     }
 }
 
@@ -111,7 +113,8 @@ static fv_dataset halves(int64_t count) {
     for (int64_t i = 0; i < count; ++i) {
         data.labels[i] = (uint8_t)(i % 2);
         for (int64_t p = 0; p < 36; ++p)
-            data.images[i * 36 + p] = (uint8_t)((p % 6 < 3) == (data.labels[i] == 0) ? 120 + (i * 31 + p * 7) % 100 : (i + p) % 50);
+            data.images[i * 36 + p] =
+                (uint8_t)((p % 6 < 3) == (data.labels[i] == 0) ? 120 + (i * 31 + p * 7) % 100 : (i + p) % 50);
     }
     return data;
 }
@@ -219,8 +222,8 @@ static void divergence_is_named(void **state) {
     fv_training_options o = quick();
     fv_network *network;
     fv_model *model;
-    /* Labels that have nothing to do with the images, so that the loss cannot settle at 0, and no ReLU that could die: too
-     * large a rate must overflow. */
+    /* Labels that have nothing to do with the images, so that the loss cannot settle at 0, and no ReLU that could die:
+     * too large a rate must overflow. */
     for (int64_t i = 0; i < f->data.count; ++i)
         f->data.labels[i] = i % 3 == 0;
     assert_int_equal(fv_network_parse("input 6x6x1\nlinear 5\nlinear 2", &network), FV_OK);

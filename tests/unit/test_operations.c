@@ -163,9 +163,12 @@ static void argmax_width(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prints_canonically), cmocka_unit_test(print_reports_its_length),
-        cmocka_unit_test(refuses_by_name),    cmocka_unit_test(shapes),
-        cmocka_unit_test(costs),              cmocka_unit_test(argmax_width),
+        cmocka_unit_test(prints_canonically),
+        cmocka_unit_test(print_reports_its_length),
+        cmocka_unit_test(refuses_by_name),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(costs),
+        cmocka_unit_test(argmax_width),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

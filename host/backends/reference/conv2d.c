@@ -1,13 +1,13 @@
 /* Convolution by its definition. x and dx are [n,h,w,c], w and dw [k,r,s,c/groups], y and dy [n,p,q,k].
  *
- * All three passes visit the same products: output (n,p,q,k) meets input (n,y,x,g*C/G + c) through filter tap (k,r,s,c). */
+ * All three passes visit the same products: output (n,p,q,k) meets input (n,y,x,g*C/G + c) through filter tap
+ * (k,r,s,c). */
 #include "backends/reference/reference.h"
-
 
 /* The sizes that the loops share. */
 typedef struct sizes {
-    int64_t p, q;         /* output height and width */
-    int64_t cg, kg;       /* input and output channels of one group */
+    int64_t p, q;   /* output height and width */
+    int64_t cg, kg; /* input and output channels of one group */
 } sizes;
 
 static sizes sizes_of(const fv_conv2d *d) {
@@ -26,7 +26,8 @@ static void conv2d_forward(const fv_operation *op, void *const at[FV_ROLES]) {
                     double sum = d->bias ? b[k] : 0;
                     const int64_t first_channel = k / z.kg * z.cg;
                     for (int64_t r = 0; r < d->r; ++r) {
-                        const int64_t row = p * d->stride_h + r * d->dilation_h - d->pad_top; /* input row under tap r */
+                        const int64_t row =
+                            p * d->stride_h + r * d->dilation_h - d->pad_top; /* input row under tap r */
                         if (row < 0 || row >= d->h)
                             continue;
                         for (int64_t s = 0; s < d->s; ++s) {

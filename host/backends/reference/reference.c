@@ -6,8 +6,8 @@
 #include "base/error.h"
 
 static const fv_kernel *const tables[] = {
-    fv_reference_conv2d, fv_reference_maxpool, fv_reference_linear, fv_reference_relu,
-    fv_reference_softmax_xent, fv_reference_batch, fv_reference_update, NULL,
+    fv_reference_conv2d,       fv_reference_maxpool, fv_reference_linear, fv_reference_relu,
+    fv_reference_softmax_xent, fv_reference_batch,   fv_reference_update, NULL,
 };
 
 static fv_status open_reference(fv_context *context, const fv_context_options *options) {
@@ -44,7 +44,8 @@ static void round_off(float *to, const double *from, int64_t elements) {
         to[i] = (float)from[i];
 }
 
-fv_status fv_reference_run_f32(const fv_operation *op, fv_pass pass, fv_reference_loops *loops, const fv_buffers *buffers) {
+fv_status fv_reference_run_f32(const fv_operation *op, fv_pass pass, fv_reference_loops *loops,
+                               const fv_buffers *buffers) {
     fv_tensor_spec specs[FV_MAX_SPECS];
     const int count = fv_operation_signature(op, pass, specs);
     void *wide[FV_MAX_SPECS] = {0};

@@ -1,7 +1,8 @@
 /* The reference backend: plain loops in double precision, the truth that every other kernel is held against.
  *
- * Each operation is a function on double tensors. Its f64 row runs it as it is; its f32 row widens the inputs, runs the same
- * loops and rounds the results once, so there is one text per operation and every f32 result is the double result rounded.
+ * Each operation is a function on double tensors. Its f64 row runs it as it is; its f32 row widens the inputs, runs the
+ * same loops and rounds the results once, so there is one text per operation and every f32 result is the double result
+ * rounded.
  */
 #ifndef FOVEA_BACKENDS_REFERENCE_REFERENCE_H
 #define FOVEA_BACKENDS_REFERENCE_REFERENCE_H
@@ -12,18 +13,21 @@
 typedef void fv_reference_loops(const fv_operation *op, void *const at[FV_ROLES]);
 
 /* Widens, runs, rounds. */
-fv_status fv_reference_run_f32(const fv_operation *op, fv_pass pass, fv_reference_loops *loops, const fv_buffers *buffers);
+fv_status fv_reference_run_f32(const fv_operation *op, fv_pass pass, fv_reference_loops *loops,
+                               const fv_buffers *buffers);
 
 extern const fv_kernel fv_reference_conv2d[], fv_reference_maxpool[], fv_reference_linear[], fv_reference_relu[],
     fv_reference_softmax_xent[], fv_reference_batch[], fv_reference_update[];
 
 /* Defines LOOPS_f32 and LOOPS_f64, the run functions of a pair of rows. */
 #define FV_REFERENCE_RUN(loops, which_pass)                                                                            \
-    static fv_status loops##_f32(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) { \
+    static fv_status loops##_f32(fv_context *context, const fv_operation *op, void *state,                             \
+                                 const fv_buffers *buffers) {                                                          \
         (void)context, (void)state;                                                                                    \
         return fv_reference_run_f32(op, which_pass, loops, buffers);                                                   \
     }                                                                                                                  \
-    static fv_status loops##_f64(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) { \
+    static fv_status loops##_f64(fv_context *context, const fv_operation *op, void *state,                             \
+                                 const fv_buffers *buffers) {                                                          \
         (void)context, (void)state;                                                                                    \
         loops(op, buffers->at);                                                                                        \
         return FV_OK;                                                                                                  \
@@ -31,8 +35,15 @@ extern const fv_kernel fv_reference_conv2d[], fv_reference_maxpool[], fv_referen
 
 /* The pair of rows. */
 #define FV_REFERENCE_ROWS(which_kind, which_pass, loops)                                                               \
-    {.kind = which_kind, .pass = which_pass, .dtype = FV_F32, .name = "loops", .deterministic = true, .run = loops##_f32}, { \
-        .kind = which_kind, .pass = which_pass, .dtype = FV_F64, .name = "loops", .deterministic = true, .run = loops##_f64  \
+    {.kind = which_kind,                                                                                               \
+     .pass = which_pass,                                                                                               \
+     .dtype = FV_F32,                                                                                                  \
+     .name = "loops",                                                                                                  \
+     .deterministic = true,                                                                                            \
+     .run = loops##_f32},                                                                                              \
+    {                                                                                                                  \
+        .kind = which_kind, .pass = which_pass, .dtype = FV_F64, .name = "loops", .deterministic = true,               \
+        .run = loops##_f64                                                                                             \
     }
 
 #endif

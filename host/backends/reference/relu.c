@@ -1,4 +1,5 @@
-/* ReLU, elementwise. A NaN is neither below zero nor above it: it stays going forward and blocks the gradient going back. */
+/* ReLU, elementwise. A NaN is neither below zero nor above it: it stays going forward and blocks the gradient going
+ * back. */
 #include "backends/reference/reference.h"
 
 static void relu_forward(const fv_operation *op, void *const at[FV_ROLES]) {

@@ -1,5 +1,6 @@
-/* Softmax with cross-entropy, row by row. x, y and dx are [n,classes]. The largest logit is subtracted first, so that no
- * exponential overflows, and the loss is log(sum) - (x[label] - largest), which stays finite where y[label] rounds to 0. */
+/* Softmax with cross-entropy, row by row. x, y and dx are [n,classes]. The largest logit is subtracted first, so that
+ * no exponential overflows, and the loss is log(sum) - (x[label] - largest), which stays finite where y[label] rounds
+ * to 0. */
 #include "backends/reference/reference.h"
 
 #include <math.h>

@@ -1,0 +1,249 @@
+/* Contexts, tensors, the choice of kernels, and what happens where a backend lacks one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fovea/fovea.h>
+
+#include "backends/kernel.h"
+#include "network/network.h"
+
+static void backends(void **state) {
+    (void)state;
+    const char *const *names = fv_backend_names();
+    int count = 0;
+    for (; names[count]; ++count) {
+        fv_context *context;
+        const fv_status status = fv_context_create(names[count], NULL, &context);
+        assert_true(status == FV_OK || status == FV_UNSUPPORTED); /* a GPU backend without a GPU */
+        if (status == FV_OK) {
+            assert_string_equal(fv_context_backend(context), names[count]);
+            assert_true(strlen(fv_context_description(context)) > 0);
+        } else {
+            assert_true(strlen(fv_error_message()) > 0);
+        }
+        fv_context_destroy(context);
+    }
+    assert_true(count >= 2);
+    assert_string_equal(names[count - 1], "reference");
+
+    fv_context *context;
+    assert_int_equal(fv_context_create("gpu", NULL, &context), FV_BAD_INPUT);
+    assert_null(context);
+    assert_non_null(strstr(fv_error_message(), "unknown backend 'gpu': expected auto"));
+    assert_int_equal(fv_context_create("auto", NULL, &context), FV_OK);
+    fv_context_destroy(context);
+    fv_context_destroy(NULL);
+}
+
+/* Names are unique within operation, pass, dtype and backend: they are how a user asks for one kernel. */
+static void rows_are_named(void **state) {
+    (void)state;
+    for (const fv_backend *const *backend = fv_backends; *backend; ++backend) {
+        fv_kernel_cursor i = {0};
+        for (const fv_kernel *a; (a = fv_kernel_next(*backend, &i));) {
+            assert_non_null(a->run);
+            fv_kernel_cursor j = {0};
+            for (const fv_kernel *b; (b = fv_kernel_next(*backend, &j)) && b != a;)
+                assert_false(a->kind == b->kind && a->pass == b->pass && a->dtype == b->dtype &&
+                             !strcmp(a->name, b->name));
+        }
+    }
+}
+
+static void tensors(void **state) {
+    (void)state;
+    fv_context *context;
+    fv_tensor *tensor;
+    assert_int_equal(fv_context_create("reference", NULL, &context), FV_OK);
+    assert_int_equal(fv_tensor_create(context, FV_F32, (fv_shape){2, {2, 3}}, &tensor), FV_OK);
+    const float in[6] = {1, 2, 3, 4, 5, 6};
+    float out[6];
+    assert_int_equal(fv_tensor_read(tensor, out, sizeof out), FV_OK);
+    for (int i = 0; i < 6; ++i)
+        assert_true(out[i] == 0);
+    assert_int_equal(fv_tensor_write(tensor, in, sizeof in), FV_OK);
+    assert_int_equal(fv_tensor_read(tensor, out, sizeof out), FV_OK);
+    assert_memory_equal(in, out, sizeof in);
+    assert_int_equal(fv_tensor_write(tensor, in, sizeof in - 1), FV_BAD_INPUT);
+    assert_non_null(strstr(fv_error_message(), "23 bytes given, but it has 24"));
+    fv_tensor_destroy(tensor);
+    assert_int_equal(fv_tensor_create(context, FV_F32, (fv_shape){5, {1}}, &tensor), FV_BAD_INPUT);
+    assert_int_equal(fv_tensor_create(context, FV_F32, (fv_shape){1, {-1}}, &tensor), FV_BAD_INPUT);
+    assert_int_equal(fv_tensor_create(context, FV_F64, (fv_shape){2, {1LL << 31, 1LL << 31}}, &tensor), FV_BAD_INPUT);
+    assert_int_equal(fv_tensor_create(context, FV_F32, (fv_shape){1, {1LL << 60}}, &tensor), FV_NO_MEMORY);
+    assert_null(tensor);
+    fv_context_destroy(context);
+}
+
+static void execute_checks_its_tensors(void **state) {
+    (void)state;
+    fv_context *context, *other;
+    assert_int_equal(fv_context_create("reference", NULL, &context), FV_OK);
+    assert_int_equal(fv_context_create("reference", NULL, &other), FV_OK);
+    fv_operation op;
+    assert_int_equal(fv_operation_parse("linear n=2 c=3 k=4", &op), FV_OK);
+    fv_tensor *at[FV_ROLES] = {0}, *foreign, *wide;
+    assert_int_equal(fv_tensor_create(context, FV_F32, (fv_shape){2, {2, 3}}, &at[FV_X]), FV_OK);
+    assert_int_equal(fv_tensor_create(context, FV_F32, (fv_shape){2, {2, 4}}, &at[FV_Y]), FV_OK);
+    assert_int_equal(fv_execute(context, &op, FV_FORWARD, at), FV_BAD_INPUT);
+    assert_string_equal(fv_error_message(), "linear forward: tensor w is missing: expected f32 [4,3]");
+    assert_int_equal(fv_tensor_create(context, FV_F64, (fv_shape){2, {3, 4}}, &wide), FV_OK);
+    at[FV_W] = wide;
+    assert_int_equal(fv_execute(context, &op, FV_FORWARD, at), FV_BAD_INPUT);
+    assert_string_equal(fv_error_message(), "linear forward: tensor w is f64 [3,4]: expected f32 [4,3]");
+    assert_int_equal(fv_tensor_create(other, FV_F32, (fv_shape){2, {4, 3}}, &foreign), FV_OK);
+    at[FV_W] = foreign;
+    assert_int_equal(fv_execute(context, &op, FV_FORWARD, at), FV_BAD_INPUT);
+    assert_non_null(strstr(fv_error_message(), "belongs to another context"));
+    op.linear.c = 0;
+    assert_int_equal(fv_execute(context, &op, FV_FORWARD, at), FV_BAD_INPUT);
+    assert_int_equal(fv_operation_parse("relu elements=3", &op), FV_OK);
+    assert_int_equal(fv_execute(context, &op, FV_BACKWARD_WEIGHTS, at), FV_UNSUPPORTED);
+    fv_tensor_destroy(at[FV_X]);
+    fv_tensor_destroy(at[FV_Y]);
+    fv_tensor_destroy(wide);
+    fv_tensor_destroy(foreign);
+    fv_context_destroy(context);
+    fv_context_destroy(other);
+}
+
+/* ---- a device without kernels: its pointers cannot be followed, so everything must travel through the reference */
+
+static const uintptr_t disguise = (uintptr_t)1 << 62;
+
+static void *real(const void *device) {
+    return (void *)((uintptr_t)device ^ disguise);
+}
+static fv_status open_far(fv_context *context, const fv_context_options *options) {
+    (void)context, (void)options;
+    return FV_OK;
+}
+static void close_far(fv_context *context) {
+    (void)context;
+}
+static fv_status allocate_far(fv_context *context, size_t bytes, void **pointer) {
+    const fv_status status = fv_host_allocate(context, bytes, pointer);
+    *pointer = real(*pointer);
+    return status;
+}
+static void deallocate_far(fv_context *context, void *pointer) {
+    fv_host_deallocate(context, real(pointer));
+}
+static fv_status upload_far(fv_context *context, void *device, const void *host, size_t bytes) {
+    return fv_host_upload(context, real(device), host, bytes);
+}
+static fv_status download_far(fv_context *context, void *host, const void *device, size_t bytes) {
+    return fv_host_download(context, host, real(device), bytes);
+}
+static fv_status clear_far(fv_context *context, void *device, size_t bytes) {
+    return fv_host_clear(context, real(device), bytes);
+}
+
+static const fv_kernel *const no_tables[] = {NULL};
+static const fv_backend far_backend = {
+    .name = "far",
+    .tables = no_tables,
+    .open = open_far,
+    .close = close_far,
+    .allocate = allocate_far,
+    .deallocate = deallocate_far,
+    .upload = upload_far,
+    .download = download_far,
+    .clear = clear_far,
+    .synchronize = fv_host_synchronize,
+};
+
+typedef struct notices {
+    int count;
+    char last[256];
+} notices;
+
+static void take_notice(void *user, const char *line) {
+    notices *n = user;
+    ++n->count;
+    snprintf(n->last, sizeof n->last, "%s", line);
+}
+
+static float *train_on(fv_context *context) {
+    static uint8_t images[6 * 36], labels[6] = {0, 1, 0, 1, 0, 1};
+    for (int i = 0; i < 6 * 36; ++i)
+        images[i] = (uint8_t)(i * 37 % 251);
+    const fv_dataset data = {6, 6, 6, 1, 2, images, labels};
+    fv_training_options options = fv_training_defaults();
+    options.batch = 4;
+    options.epochs = 2;
+    fv_network *network;
+    fv_model *model;
+    assert_int_equal(fv_network_parse("input 6x6x1\nconv 2 3x3\nmaxpool 2x2\nrelu\nlinear 2", &network), FV_OK);
+    assert_int_equal(fv_model_create(context, network, 1, &model), FV_OK);
+    if (fv_train(model, &data, &data, &options, NULL) != FV_OK)
+        fail_msg("%s", fv_error_message());
+    float *parameters = malloc((size_t)network->parameter_end * sizeof *parameters);
+    assert_int_equal(fv_model_get_parameters(model, parameters), FV_OK);
+    fv_model_destroy(model);
+    fv_network_destroy(network);
+    return parameters;
+}
+
+static void stands_in_across_memories(void **state) {
+    (void)state;
+    fv_context *near;
+    fv_context far = {.backend = &far_backend};
+    notices seen = {0};
+    fv_context_on_notice(&far, take_notice, &seen);
+    assert_int_equal(fv_context_create("reference", NULL, &near), FV_OK);
+    float *expected = train_on(near), *got = train_on(&far);
+    assert_memory_equal(expected, got, 3 * FV_PARAMETER_ALIGN * sizeof(float));
+    /* batch; conv, pool, relu and linear forward; loss both ways; the way back; adam: once each in spite of many steps
+     */
+    assert_int_equal(seen.count, 1 + 4 + 2 + (1 + 1 + 1 + 2) + 1);
+    assert_non_null(strstr(seen.last, "is done by reference"));
+    free(expected);
+    free(got);
+    fv_context_destroy(near);
+}
+
+/* The emulated backend has no f64 kernels: the reference takes over, and says so once. */
+static void stands_in_on_the_host(void **state) {
+    (void)state;
+    fv_context *context;
+    notices seen = {0};
+    fv_operation op;
+    fv_tensor *at[FV_ROLES] = {0};
+    assert_int_equal(fv_context_create("emulated", NULL, &context), FV_OK);
+    fv_context_on_notice(context, take_notice, &seen);
+    assert_int_equal(fv_operation_parse("relu elements=3 dtype=f64", &op), FV_OK);
+    assert_int_equal(fv_tensor_create(context, FV_F64, (fv_shape){1, {3}}, &at[FV_X]), FV_OK);
+    assert_int_equal(fv_tensor_create(context, FV_F64, (fv_shape){1, {3}}, &at[FV_Y]), FV_OK);
+    const double in[3] = {-1, 2, -3}, expected[3] = {0, 2, 0};
+    double out[3];
+    assert_int_equal(fv_tensor_write(at[FV_X], in, sizeof in), FV_OK);
+    for (int i = 0; i < 2; ++i)
+        assert_int_equal(fv_execute(context, &op, FV_FORWARD, at), FV_OK);
+    assert_int_equal(fv_tensor_read(at[FV_Y], out, sizeof out), FV_OK);
+    assert_memory_equal(out, expected, sizeof out);
+    assert_int_equal(seen.count, 1);
+    assert_string_equal(seen.last, "emulated: relu forward is done by reference (no kernel of this dtype)");
+    fv_tensor_destroy(at[FV_X]);
+    fv_tensor_destroy(at[FV_Y]);
+    fv_context_destroy(context);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(backends),
+        cmocka_unit_test(rows_are_named),
+        cmocka_unit_test(tensors),
+        cmocka_unit_test(execute_checks_its_tensors),
+        cmocka_unit_test(stands_in_across_memories),
+        cmocka_unit_test(stands_in_on_the_host),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
