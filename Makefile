@@ -1,5 +1,5 @@
-# Fovea's front door. Each target works as the first command on a fresh Debian machine: what is missing is installed, then CMake
-# configures and builds. The program is build/fovea.
+# Fovea's front door. Each target works as the first command on a fresh Debian machine: what is missing is installed,
+# then CMake configures and builds. The program is build/fovea.
 #
 #   make train     train the digits network with the best backend here
 #   make test      the whole test suite, plain and under AddressSanitizer and UBSan
@@ -16,12 +16,13 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 build: deps
 	cmake --preset release -G Ninja -DCMAKE_INSTALL_PREFIX=$(PREFIX)
-	cmake --build build
+	cmake --build build --target fovea fovea_program
 
 train: build
 	build/fovea train --out build/digits.safetensors
 
 test: build
+	cmake --build build
 	cmake --preset sanitize -G Ninja
 	cmake --build build/sanitize
 	ctest --test-dir build --output-on-failure
@@ -32,9 +33,10 @@ deps:
 	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then \
-	  echo "make deps: no apt-get here; install the equivalents of:$$missing, then run cmake --preset release" >&2; exit 0; fi; \
+	  echo "make deps: no apt-get here; please install the equivalents of:$$missing" >&2; exit 0; fi; \
 	echo "installing$$missing"; \
-	$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing
+	$(SUDO) apt-get update -qq && \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
 
 install: build
 	cmake --install build
