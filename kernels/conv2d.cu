@@ -152,9 +152,9 @@ fv_status conv2d_backward_weights_direct(fv_context *context, const fv_operation
 template <bool BACKWARD>
 const char *supports_tile(const fv_operation *op) {
     tile_plan plan;
-    return tile_plan_of(op->conv2d, BACKWARD, plan) ? NULL
-                                                    : "the window with its halo and a filter do not fit 48 KiB of "
-                                                      "shared memory, or there are over 2^31-1 tiles";
+    return tile_plan_of(op->conv2d, BACKWARD, plan)
+               ? NULL
+               : "no tile of the window with its halo and the filters fits 48 KiB of shared memory and 2^31-1 blocks";
 }
 
 /* The search for a tile is worth doing once. */

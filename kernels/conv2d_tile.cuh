@@ -43,11 +43,11 @@ struct tile_class {
 
 struct tile_plan {
     tile_axis vertical, horizontal;
-    int64_t images, groups;
-    int64_t source_channels, result_channels; /* of a group */
-    int channel_tile, channel_tiles;          /* result channels per block, blocks per group */
-    int chunk;                                /* source channels staged at once, a power of two */
-    int plane, pitch, slab, offsets;          /* of the shared memory, in floats */
+    int64_t images;
+    int groups, source_channels, result_channels; /* channels of a group */
+    int channel_tile, channel_tiles;              /* result channels per block, blocks per group */
+    int chunk;                                    /* source channels staged at once, a power of two */
+    int plane, pitch, slab, offsets;              /* of the shared memory, in floats */
     int channel_threads, pixel_threads, threads;
     int option; /* index into TILE_OPTIONS */
     int64_t blocks, shared_bytes;
@@ -89,14 +89,15 @@ __device__ tile_class tile_class_of(const tile_axis &axis, int residue) {
 
 /* Where a block works. */
 struct tile_place {
-    int64_t image, group;
+    int64_t image;
+    int group;
     int first_channel; /* result channel within the group */
     int class_h, class_w;
     int row, col; /* first result, counted within the class */
 };
 
 __device__ inline tile_place tile_place_of(const tile_plan &plan, unsigned block) {
-    const auto digit = [&block](int64_t base) {
+    const auto digit = [&block](int base) {
         const unsigned value = block % static_cast<unsigned>(base);
         block /= static_cast<unsigned>(base);
         return static_cast<int>(value);
@@ -115,10 +116,10 @@ __device__ inline tile_place tile_place_of(const tile_plan &plan, unsigned block
 /* window[c][row][col] of source channels first .. first + chunk - 1; zeros beyond the image and the group. A warp
  * takes a row. */
 __device__ inline void stage_window(const tile_plan &plan, const tile_place &place, const tile_class &v,
-                                    const tile_class &h, int rows, int cols, int64_t first, const float *source,
+                                    const tile_class &h, int rows, int cols, int first, const float *source,
                                     float *window) {
     const int warps = plan.threads / WARP;
-    const int64_t channels = plan.groups * plan.source_channels;
+    const int64_t channels = static_cast<int64_t>(plan.groups) * plan.source_channels;
     for (int row = static_cast<int>(threadIdx.x) / WARP; row < rows; row += warps) {
         const int source_row = v.start + place.row * plan.vertical.advance + row;
         const bool row_inside = source_row >= 0 && source_row < plan.vertical.source;
@@ -136,7 +137,7 @@ __device__ inline void stage_window(const tile_plan &plan, const tile_place &pla
 
 /* slab[tap*chunk + c][o] = w[k = o][tap][c]. c lies contiguous in memory, o in the slab, so a thread collects four o
  * and stores them together: reads stay coalesced and writes fall on different banks. */
-__device__ inline void stage_filters_forward(const tile_plan &plan, const tile_place &place, int taps, int64_t first,
+__device__ inline void stage_filters_forward(const tile_plan &plan, const tile_place &place, int taps, int first,
                                              const float *filters, float *slab) {
     const int warps = plan.threads / WARP;
     for (int o = static_cast<int>(threadIdx.x) / WARP * 4; o < plan.channel_tile; o += 4 * warps)
@@ -156,7 +157,7 @@ __device__ inline void stage_filters_forward(const tile_plan &plan, const tile_p
 
 /* slab[tap*chunk + k][o] = w[k][the class's tap][c = o]; here o is contiguous in memory too. */
 __device__ inline void stage_filters_backward(const tile_plan &plan, const tile_place &place, const tile_class &v,
-                                              const tile_class &h, int64_t first, const float *filters, float *slab) {
+                                              const tile_class &h, int first, const float *filters, float *slab) {
     const int warps = plan.threads / WARP;
     for (int e = static_cast<int>(threadIdx.x) / WARP; e < v.taps * h.taps * plan.chunk; e += warps) {
         const int64_t k = first + (e & (plan.chunk - 1));
@@ -236,7 +237,7 @@ __global__ void __launch_bounds__(256, 2)
     }
 
     float sum[PIXELS][CHANNELS] = {};
-    for (int64_t first = 0; taps > 0 && first < plan.source_channels; first += plan.chunk) {
+    for (int first = 0; taps > 0 && first < plan.source_channels; first += plan.chunk) {
         stage_window(plan, place, v, h, window_rows, window_cols, first, source, window);
         if (BACKWARD)
             stage_filters_backward(plan, place, v, h, first, filters, slab);
@@ -248,7 +249,7 @@ __global__ void __launch_bounds__(256, 2)
         __syncthreads();
     }
 
-    const int64_t channels = plan.groups * plan.result_channels;
+    const int64_t channels = static_cast<int64_t>(plan.groups) * plan.result_channels;
     FV_UNROLL
     for (int i = 0; i < PIXELS; ++i) {
         const int pixel = first_pixel + i * plan.pixel_threads;

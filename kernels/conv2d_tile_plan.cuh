@@ -51,9 +51,9 @@ inline tile_plan tile_problem(const fv_conv2d &d, bool backward) {
     plan.vertical = tile_axis_of(d.h, fv_conv2d_p(&d), d.r, d.stride_h, d.pad_top, d.dilation_h, backward);
     plan.horizontal = tile_axis_of(d.w, fv_conv2d_q(&d), d.s, d.stride_w, d.pad_left, d.dilation_w, backward);
     plan.images = d.n;
-    plan.groups = d.groups;
-    plan.source_channels = (backward ? d.k : d.c) / d.groups;
-    plan.result_channels = (backward ? d.c : d.k) / d.groups;
+    plan.groups = static_cast<int>(d.groups);
+    plan.source_channels = static_cast<int>((backward ? d.k : d.c) / d.groups);
+    plan.result_channels = static_cast<int>((backward ? d.c : d.k) / d.groups);
     return plan;
 }
 
@@ -131,7 +131,7 @@ inline void tile_search_channels(tile_plan plan, bool backward, tile_plan &best,
         for (int64_t widest = 128; widest >= step; widest /= 2) {
             const int64_t parts = ceil_div(plan.result_channels, widest);
             plan.channel_tile = static_cast<int>(ceil_div(ceil_div(plan.result_channels, parts), step) * step);
-            if (parts > INT32_MAX || plan.channel_tile > widest)
+            if (plan.channel_tile > widest)
                 continue;
             plan.channel_tiles = static_cast<int>(parts);
             for (plan.chunk = 1; plan.chunk <= 32 && plan.chunk < 2 * plan.source_channels; plan.chunk *= 2) {
@@ -147,8 +147,11 @@ inline void tile_search_channels(tile_plan plan, bool backward, tile_plan &best,
     }
 }
 
-/* The best plan; false if no tile fits. An empty batch is planned as one image and has no blocks. */
+/* The best plan; false if no tile fits or the channels are beyond counting in an int. An empty batch is planned as one
+ * image and has no blocks. */
 inline bool tile_plan_of(const fv_conv2d &d, bool backward, tile_plan &best) {
+    if (d.c >= 1 << 30 || d.k >= 1 << 30)
+        return false;
     tile_plan plan = tile_problem(d, backward);
     plan.images = d.n > 0 ? d.n : 1;
     double best_cost = INFINITY;

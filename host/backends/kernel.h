@@ -52,12 +52,12 @@ typedef struct fv_kernel {
 typedef struct fv_backend {
     const char *name;
 
-    /* NULL-terminated list of row arrays; within an operation and pass, the first row that supports the case is chosen.
-     */
+    /* NULL-terminated list of row arrays; within an operation and pass, the first row that supports the case is
+     * chosen. */
     const fv_kernel *const *tables;
 
-    /* Another backend that works on the same memory and stands in for missing operations (cuda for cudnn); may be NULL.
-     */
+    /* Another backend that works on the same memory and stands in for missing operations (cuda for cudnn); may be
+     * NULL. */
     const struct fv_backend *stand_in;
 
     /* Pointers can be dereferenced by the host. */

@@ -13,8 +13,8 @@ enum { FV_EXIT_GOOD = 0, FV_EXIT_FAILED = 1, FV_EXIT_USAGE = 2 };
 
 int fv_command_train(int argc, char **argv);
 
-/* Prints "fovea COMMAND: MESSAGE" with the library's latest message; returns the exit status that goes with the code.
- */
+/* Prints "fovea COMMAND: MESSAGE" with the library's latest message; returns the exit status that goes with the
+ * code. */
 int fv_report(const char *command, fv_status status);
 
 /* printf to standard output that remembers failure; fv_say_status gives the errno of the first one that is not a reader

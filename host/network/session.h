@@ -1,5 +1,5 @@
-/* A network compiled for one batch size: a list of prepared calls on memory laid out once. Running it allocates
- * nothing.
+/* A network compiled for one batch size: a list of prepared calls on memory laid out once. Running it allocates nothing of its
+ * own.
  *
  * Memory plan: everything lies in one arena. Training keeps every activation for the way back and lets the gradients
  * take turns in two buffers; inference lets the activations take turns too.

@@ -1,13 +1,14 @@
 /* Is this kernel right? One kernel, one operation, compared with the double-precision reference.
  *
  * Two independent comparisons:
- *   exact    inputs are small integers, sized so that every partial sum is exact in the accumulator; nothing may
- * differ. bounded  inputs are real numbers; per element |error| <= 4*sqrt(K)*u*S, with K the reduction length, u the
- * unit roundoff (2^-24 for f32) and S the same sums taken over absolute values, from one more reference pass. It is the
- *            probabilistic rounding-error bound of Higham and Mary (2019, SIAM J. Sci. Comput. 41(5)) at confidence
- * factor 4. Outputs, workspace and the guard bands around every buffer hold NaN patterns before the run; afterwards
- * inputs and guard bands must be untouched. Where the host can reach the memory and AddressSanitizer is on, the bands
- * also trap reads.
+ *   exact    Inputs are small integers, sized so that every partial sum is exact in the accumulator; nothing may differ.
+ *   bounded  Inputs are real numbers; per element |error| <= 4*sqrt(K)*u*S, with K the reduction length, u the unit
+ *            roundoff (2^-24 for f32) and S the same sums taken over absolute values, from one more reference pass. It
+ *            is the probabilistic rounding-error bound of Higham and Mary (2019, SIAM J. Sci. Comput. 41(5)) at
+ *            confidence factor 4.
+ * Outputs, workspace and the guard bands around every buffer hold NaN patterns before the run; afterwards inputs and
+ * guard bands must be untouched. Where the host can reach the memory and AddressSanitizer is on, the bands also trap
+ * reads.
  */
 #ifndef FOVEA_VERIFY_VERIFY_H
 #define FOVEA_VERIFY_VERIFY_H
@@ -67,8 +68,8 @@ fv_status fv_generate(const fv_operation *op, fv_pass pass, fv_fill fill, uint64
 fv_status fv_run_reference(const fv_operation *op, fv_pass pass, const fv_host_tensors *tensors);
 
 /* Fills bounds[elements] for output `role`: what a correct f32 or f64 kernel's error stays below. `tensors` holds the
- * inputs as they were before the pass (they matter for FV_INOUT tensors) and `results` those after the reference ran.
- */
+ * inputs as they were before the pass (they matter for FV_INOUT tensors) and `results` those after the reference
+ * ran. */
 fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, const fv_host_tensors *tensors,
                           const fv_host_tensors *results, double *bounds);
 

@@ -22,8 +22,8 @@ extern "C" {
 typedef struct fv_network fv_network;
 typedef struct fv_model fv_model;
 
-/* The default digits network: conv 5x5 1->24, pool 2, relu; conv 3x3 24->32, pool 2, relu; linear 256, relu; linear 10.
- */
+/* The default digits network: conv 5x5 1->24, pool 2, relu; conv 3x3 24->32, pool 2, relu; linear 256, relu; linear
+ * 10. */
 FV_API extern const char fv_digits_network[];
 
 /* FV_BAD_INPUT names the line and what was expected there; shapes that do not fit name the layer. */

@@ -45,11 +45,10 @@ typedef enum fv_kind {
     FV_KINDS
 } fv_kind;
 
-/* y[n,p,q,k] = b[k] + sum_{r,s,c} x[n, p*stride_h + r*dilation_h - pad_top, q*stride_w + s*dilation_w - pad_left, g*C/G
- * + c]
- *                                 * w[k,r,s,c]                                 with g = k / (K/G); x is 0 outside the
- * image. It is a correlation, as everywhere in deep learning. Output height: floor((h + pads - dilation*(r-1) -
- * 1)/stride) + 1. */
+/* y[n,p,q,k] = b[k] + sum_{r,s,c} w[k,r,s,c]
+ *              * x[n, p*stride_h + r*dilation_h - pad_top, q*stride_w + s*dilation_w - pad_left, g*C/G + c]
+ * with g = k / (K/G), the output channel's group; x is 0 outside the image. It is a correlation, as everywhere in deep
+ * learning. Output height: floor((h + pad_top + pad_bottom - dilation_h*(r-1) - 1) / stride_h) + 1. */
 typedef struct fv_conv2d {
     int64_t n, c, h, w, k, r, s;
     int64_t stride_h, stride_w;
@@ -104,8 +103,8 @@ typedef struct fv_batch {
  * network whose biases lie behind its weights. `rate` holds three numbers that change from step to step: the learning
  * rate and, for Adam, 1/(1 - beta1^t) and 1/(1 - beta2^t) at step t = 1, 2, ...
  *
- * SGD with momentum (Sutskever et al. 2013, in PyTorch's form):  m = momentum*m + (dw + weight_decay*w);  w -= rate0*m.
- */
+ * SGD with momentum (Sutskever et al. 2013, in PyTorch's form):  m = momentum*m + (dw + weight_decay*w);  w -=
+ * rate0*m. */
 typedef struct fv_sgd {
     int64_t elements, decayed;
     double momentum, weight_decay;

@@ -31,8 +31,8 @@ typedef struct fv_training_options {
     double beta1, beta2; /* Adam; beta1 is SGD's momentum */
     double weight_decay; /* on weights, not on biases */
     uint64_t seed;       /* of the shuffling */
-    /* Called after each step with steps done and steps in all; return nonzero to stop early, keeping what was learned.
-     */
+    /* Called after each step with steps done and steps in all; return nonzero to stop early, keeping what was
+     * learned. */
     int (*on_step)(void *user, int64_t step, int64_t steps);
     void (*on_epoch)(void *user, const fv_epoch *epoch);
     void *user;

@@ -2,11 +2,13 @@
  *
  * The test trains the digits network in double precision, by the reference, and carries along with every tensor t a
  * second one, e(t), that bounds how far a correct f32 backend may be from it by then. It is first-order error
- * propagation with independent errors, the model behind the design's rounding bound g = 4*sqrt(K)*u itself: for y = sum
- * of a*b, e(y)^2 = sum of e(a)^2 b^2 + sum of a^2 e(b)^2 + (g * sum of |a||b|)^2. (Adding absolute errors instead, the
- * worst case, gives 3e-3 at the first loss and overflows by the third: it says nothing.) A maximum moves no more than
- * the inputs it is taken over. Where errors leave open which element of a window is the largest, or whether a ReLU is
- * on, the gradient may go either way and the whole of it counts as error. Nothing is estimated or tuned.
+ * propagation with independent errors, the model behind the verifier's rounding bound g = 4*sqrt(K)*u itself: for y =
+ * sum of a*b,
+ *     e(y)^2 = sum of e(a)^2 b^2 + sum of a^2 e(b)^2 + (g * sum of |a||b|)^2.
+ * (Adding absolute errors instead, the worst case, gives 3e-3 at the first loss and overflows by the third: it says
+ * nothing.) A maximum moves no more than the inputs it is taken over. Where errors leave open which element of a window
+ * is the largest, or whether a ReLU is on, the gradient may go either way and the whole of it counts as error. Nothing
+ * is estimated or tuned.
  */
 #include <math.h>
 #include <setjmp.h>
