@@ -95,6 +95,11 @@ fv_status fv_host_download(fv_context *context, void *host, const void *device, 
 fv_status fv_host_clear(fv_context *context, void *device, size_t bytes);
 fv_status fv_host_synchronize(fv_context *context);
 
+/* A CPU backend's entries for memory, within its initialiser. */
+#define FV_HOST_MEMORY                                                                                                 \
+    .host_memory = true, .allocate = fv_host_allocate, .deallocate = fv_host_deallocate, .upload = fv_host_upload,     \
+    .download = fv_host_download, .clear = fv_host_clear, .synchronize = fv_host_synchronize
+
 /* The backends compiled in, NULL-terminated, in the order of fv_backend_names(). */
 extern const fv_backend *const fv_backends[];
 const fv_backend *fv_backend_find(const char *name);

@@ -324,10 +324,8 @@ fv_operation fv_layer_operation(const fv_layer *layer, int64_t n) {
     fv_operation op = layer->op;
     switch (op.kind) {
     case FV_CONV2D:
-        op.conv2d.n = n;
-        break;
     case FV_MAXPOOL:
-        op.maxpool.n = n;
+        op.window.n = n;
         break;
     case FV_LINEAR:
         op.linear.n = n;

@@ -5,53 +5,17 @@
 #include <inttypes.h>
 
 static const fv_field fields[] = {
-    {"n", FV_FIELD_COUNT, offsetof(fv_conv2d, n), "1"},
-    {"c", FV_FIELD_COUNT, offsetof(fv_conv2d, c), NULL},
-    {"h", FV_FIELD_COUNT, offsetof(fv_conv2d, h), NULL},
-    {"w", FV_FIELD_COUNT, offsetof(fv_conv2d, w), NULL},
+    FV_IMAGE_FIELDS,
     {"k", FV_FIELD_COUNT, offsetof(fv_conv2d, k), NULL},
-    {"kernel", FV_FIELD_PAIR, offsetof(fv_conv2d, r), NULL},
-    {"stride", FV_FIELD_PAIR, offsetof(fv_conv2d, stride_h), "1"},
-    {"pad", FV_FIELD_PADS, offsetof(fv_conv2d, pad_top), "0"},
-    {"dilation", FV_FIELD_PAIR, offsetof(fv_conv2d, dilation_h), "1"},
+    FV_WINDOW_FIELDS,
     {"groups", FV_FIELD_COUNT, offsetof(fv_conv2d, groups), "1"},
     {"bias", FV_FIELD_COUNT, offsetof(fv_conv2d, bias), "0"},
     {"dtype", FV_FIELD_DTYPE, offsetof(fv_conv2d, dtype), "f32"},
 };
 
-static fv_axis vertical(const fv_conv2d *d) {
-    return (fv_axis){d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h};
-}
-
-static fv_axis horizontal(const fv_conv2d *d) {
-    return (fv_axis){d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w};
-}
-
-int64_t fv_conv2d_p(const fv_conv2d *d) {
-    const fv_axis axis = vertical(d);
-    return fv_axis_output(&axis);
-}
-
-int64_t fv_conv2d_q(const fv_conv2d *d) {
-    const fv_axis axis = horizontal(d);
-    return fv_axis_output(&axis);
-}
-
-static void resolve(fv_operation *op) {
-    fv_conv2d *d = &op->conv2d;
-    if (d->pad_top != FV_PAD_SAME)
-        return;
-    const fv_axis v = vertical(d), h = horizontal(d);
-    fv_axis_same(&v, &d->pad_top, &d->pad_bottom);
-    fv_axis_same(&h, &d->pad_left, &d->pad_right);
-}
-
 static fv_status validate(const fv_operation *op) {
     const fv_conv2d *d = &op->conv2d;
-    FV_TRY(fv_require_count("conv2d", "n", d->n, 0));
-    FV_TRY(fv_require_count("conv2d", "c", d->c, 1));
-    FV_TRY(fv_require_count("conv2d", "h", d->h, 1));
-    FV_TRY(fv_require_count("conv2d", "w", d->w, 1));
+    FV_TRY(fv_window_validate("conv2d", &op->window));
     FV_TRY(fv_require_count("conv2d", "k", d->k, 1));
     FV_TRY(fv_require_count("conv2d", "groups", d->groups, 1));
     if (d->c % d->groups || d->k % d->groups)
@@ -59,9 +23,6 @@ static fv_status validate(const fv_operation *op) {
                        d->c, d->k);
     if (d->bias != 0 && d->bias != 1)
         return fv_fail(FV_BAD_INPUT, "conv2d: bias=%" PRId64 " must be 0 or 1", d->bias);
-    const fv_axis v = vertical(d), h = horizontal(d);
-    FV_TRY(fv_axis_validate("conv2d", "height", &v));
-    FV_TRY(fv_axis_validate("conv2d", "width", &h));
     const int64_t factors[] = {d->n, fv_conv2d_p(d), fv_conv2d_q(d), d->k, d->r, d->s, d->c / d->groups};
     return fv_require_product("conv2d", "the number of multiply-accumulates", factors, 7);
 }
@@ -119,7 +80,7 @@ const fv_op_info fv_conv2d_info = {
     .name = "conv2d",
     .fields = fields,
     .field_count = sizeof fields / sizeof fields[0],
-    .resolve = resolve,
+    .resolve = fv_window_resolve,
     .validate = validate,
     .signature = signature,
     .macs = macs,

@@ -3,53 +3,14 @@
 #include "ops/op.h"
 
 static const fv_field fields[] = {
-    {"n", FV_FIELD_COUNT, offsetof(fv_maxpool, n), "1"},
-    {"c", FV_FIELD_COUNT, offsetof(fv_maxpool, c), NULL},
-    {"h", FV_FIELD_COUNT, offsetof(fv_maxpool, h), NULL},
-    {"w", FV_FIELD_COUNT, offsetof(fv_maxpool, w), NULL},
-    {"kernel", FV_FIELD_PAIR, offsetof(fv_maxpool, r), NULL},
-    {"stride", FV_FIELD_PAIR, offsetof(fv_maxpool, stride_h), "1"},
-    {"pad", FV_FIELD_PADS, offsetof(fv_maxpool, pad_top), "0"},
-    {"dilation", FV_FIELD_PAIR, offsetof(fv_maxpool, dilation_h), "1"},
+    FV_IMAGE_FIELDS,
+    FV_WINDOW_FIELDS,
     {"dtype", FV_FIELD_DTYPE, offsetof(fv_maxpool, dtype), "f32"},
 };
 
-static fv_axis vertical(const fv_maxpool *d) {
-    return (fv_axis){d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h};
-}
-
-static fv_axis horizontal(const fv_maxpool *d) {
-    return (fv_axis){d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w};
-}
-
-int64_t fv_maxpool_p(const fv_maxpool *d) {
-    const fv_axis axis = vertical(d);
-    return fv_axis_output(&axis);
-}
-
-int64_t fv_maxpool_q(const fv_maxpool *d) {
-    const fv_axis axis = horizontal(d);
-    return fv_axis_output(&axis);
-}
-
-static void resolve(fv_operation *op) {
-    fv_maxpool *d = &op->maxpool;
-    if (d->pad_top != FV_PAD_SAME)
-        return;
-    const fv_axis v = vertical(d), h = horizontal(d);
-    fv_axis_same(&v, &d->pad_top, &d->pad_bottom);
-    fv_axis_same(&h, &d->pad_left, &d->pad_right);
-}
-
 static fv_status validate(const fv_operation *op) {
     const fv_maxpool *d = &op->maxpool;
-    FV_TRY(fv_require_count("maxpool", "n", d->n, 0));
-    FV_TRY(fv_require_count("maxpool", "c", d->c, 1));
-    FV_TRY(fv_require_count("maxpool", "h", d->h, 1));
-    FV_TRY(fv_require_count("maxpool", "w", d->w, 1));
-    const fv_axis v = vertical(d), h = horizontal(d);
-    FV_TRY(fv_axis_validate("maxpool", "height", &v));
-    FV_TRY(fv_axis_validate("maxpool", "width", &h));
+    FV_TRY(fv_window_validate("maxpool", &op->window));
     /* argmax is at most an i32 */
     if (d->r * d->s > INT32_MAX)
         return fv_fail(FV_BAD_INPUT, "maxpool: the window has more than 2^31-1 positions");
@@ -96,7 +57,7 @@ const fv_op_info fv_maxpool_info = {
     .name = "maxpool",
     .fields = fields,
     .field_count = sizeof fields / sizeof fields[0],
-    .resolve = resolve,
+    .resolve = fv_window_resolve,
     .validate = validate,
     .signature = signature,
     .macs = macs,

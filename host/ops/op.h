@@ -84,6 +84,22 @@ int64_t fv_axis_output(const fv_axis *axis);
 /* Checks one axis and that its output is not empty; `which` is "height" or "width". */
 fv_status fv_axis_validate(const char *name, const char *which, const fv_axis *axis);
 
+/* For operations that begin with fv_window2d: their images' and their window's fields; "same" padding; all checks. */
+/* clang-format off */
+#define FV_IMAGE_FIELDS \
+    {"n", FV_FIELD_COUNT, offsetof(fv_window2d, n), "1"}, \
+    {"c", FV_FIELD_COUNT, offsetof(fv_window2d, c), NULL}, \
+    {"h", FV_FIELD_COUNT, offsetof(fv_window2d, h), NULL}, \
+    {"w", FV_FIELD_COUNT, offsetof(fv_window2d, w), NULL}
+#define FV_WINDOW_FIELDS \
+    {"kernel", FV_FIELD_PAIR, offsetof(fv_window2d, r), NULL}, \
+    {"stride", FV_FIELD_PAIR, offsetof(fv_window2d, stride_h), "1"}, \
+    {"pad", FV_FIELD_PADS, offsetof(fv_window2d, pad_top), "0"}, \
+    {"dilation", FV_FIELD_PAIR, offsetof(fv_window2d, dilation_h), "1"}
+/* clang-format on */
+void fv_window_resolve(fv_operation *op);
+fv_status fv_window_validate(const char *name, const fv_window2d *window);
+
 /* Padding that makes output = ceil(input/stride); an odd rest goes to the end (TensorFlow's rule). */
 void fv_axis_same(const fv_axis *axis, int64_t *pad_before, int64_t *pad_after);
 

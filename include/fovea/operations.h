@@ -45,15 +45,24 @@ typedef enum fv_kind {
     FV_KINDS
 } fv_kind;
 
+/* A window of r x s taps that slides over images: the members that every such operation begins with. */
+typedef struct fv_window2d {
+    int64_t n, c, h, w, r, s;
+    int64_t stride_h, stride_w;
+    int64_t pad_top, pad_bottom, pad_left, pad_right;
+    int64_t dilation_h, dilation_w;
+} fv_window2d;
+
 /* y[n,p,q,k] = b[k] + sum_{r,s,c} w[k,r,s,c]
  *              * x[n, p*stride_h + r*dilation_h - pad_top, q*stride_w + s*dilation_w - pad_left, g*C/G + c]
  * with g = k / (K/G), the output channel's group; x is 0 outside the image. It is a correlation, as everywhere in deep
  * learning. Output height: floor((h + pad_top + pad_bottom - dilation_h*(r-1) - 1) / stride_h) + 1. */
 typedef struct fv_conv2d {
-    int64_t n, c, h, w, k, r, s;
+    int64_t n, c, h, w, r, s; /* as in fv_window2d, up to dilation_w */
     int64_t stride_h, stride_w;
     int64_t pad_top, pad_bottom, pad_left, pad_right;
     int64_t dilation_h, dilation_w;
+    int64_t k;
     int64_t groups;
     int64_t bias; /* 1: the operation has a bias of k elements */
     fv_dtype dtype;
@@ -64,7 +73,7 @@ typedef struct fv_conv2d {
  * goes nowhere. What a NaN in the window gives is the backend's affair. argmax is u8 where the window has at most 256
  * positions, else i32. */
 typedef struct fv_maxpool {
-    int64_t n, c, h, w, r, s;
+    int64_t n, c, h, w, r, s; /* as in fv_window2d, up to dilation_w */
     int64_t stride_h, stride_w;
     int64_t pad_top, pad_bottom, pad_left, pad_right;
     int64_t dilation_h, dilation_w;
@@ -123,6 +132,7 @@ typedef struct fv_adam {
 typedef struct fv_operation {
     fv_kind kind;
     union {
+        fv_window2d window; /* of conv2d and maxpool */
         fv_conv2d conv2d;
         fv_maxpool maxpool;
         fv_linear linear;

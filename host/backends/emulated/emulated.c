@@ -34,13 +34,7 @@ extern const fv_backend fv_backend_emulated;
 const fv_backend fv_backend_emulated = {
     .name = "emulated",
     .tables = fv_emulated_tables,
-    .host_memory = true,
     .open = open_emulated,
     .close = close_emulated,
-    .allocate = fv_host_allocate,
-    .deallocate = fv_host_deallocate,
-    .upload = fv_host_upload,
-    .download = fv_host_download,
-    .clear = fv_host_clear,
-    .synchronize = fv_host_synchronize,
+    FV_HOST_MEMORY,
 };

@@ -75,13 +75,7 @@ static const fv_kernel *const tables[] = {
 const fv_backend fv_backend_onednn = {
     .name = "onednn",
     .tables = tables,
-    .host_memory = true,
     .open = open_onednn,
     .close = close_onednn,
-    .allocate = fv_host_allocate,
-    .deallocate = fv_host_deallocate,
-    .upload = fv_host_upload,
-    .download = fv_host_download,
-    .clear = fv_host_clear,
-    .synchronize = fv_host_synchronize,
+    FV_HOST_MEMORY,
 };

@@ -23,15 +23,9 @@ static void close_reference(fv_context *context) {
 const fv_backend fv_backend_reference = {
     .name = "reference",
     .tables = tables,
-    .host_memory = true,
     .open = open_reference,
     .close = close_reference,
-    .allocate = fv_host_allocate,
-    .deallocate = fv_host_deallocate,
-    .upload = fv_host_upload,
-    .download = fv_host_download,
-    .clear = fv_host_clear,
-    .synchronize = fv_host_synchronize,
+    FV_HOST_MEMORY,
 };
 
 static void widen(double *to, const float *from, int64_t elements) {

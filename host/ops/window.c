@@ -1,9 +1,17 @@
-/* The geometry of a window sliding along one axis, shared by convolution and pooling. */
+/* The geometry of a sliding window, shared by convolution and pooling: one axis, and both. */
 #include <inttypes.h>
+#include <stddef.h>
 
 #include "base/checked.h"
 #include "base/error.h"
 #include "ops/op.h"
+
+#define BEGINS_LIKE_A_WINDOW(type)                                                                                     \
+    _Static_assert(offsetof(type, n) == offsetof(fv_window2d, n) &&                                                    \
+                       offsetof(type, dilation_w) == offsetof(fv_window2d, dilation_w),                                \
+                   #type " must begin with the members of fv_window2d")
+BEGINS_LIKE_A_WINDOW(fv_conv2d);
+BEGINS_LIKE_A_WINDOW(fv_maxpool);
 
 /* Input pixels from the window's first tap to its last. */
 static int64_t span(const fv_axis *axis) {
@@ -47,4 +55,47 @@ void fv_axis_same(const fv_axis *axis, int64_t *pad_before, int64_t *pad_after) 
     const int64_t total = fv_max((output - 1) * axis->stride + span(axis) - axis->input, 0);
     *pad_before = total / 2;
     *pad_after = total - total / 2;
+}
+
+static fv_axis vertical(const fv_window2d *d) {
+    return (fv_axis){d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h};
+}
+
+static fv_axis horizontal(const fv_window2d *d) {
+    return (fv_axis){d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w};
+}
+
+void fv_window_resolve(fv_operation *op) {
+    fv_window2d *d = &op->window;
+    if (d->pad_top != FV_PAD_SAME)
+        return;
+    const fv_axis v = vertical(d), h = horizontal(d);
+    fv_axis_same(&v, &d->pad_top, &d->pad_bottom);
+    fv_axis_same(&h, &d->pad_left, &d->pad_right);
+}
+
+fv_status fv_window_validate(const char *name, const fv_window2d *d) {
+    FV_TRY(fv_require_count(name, "n", d->n, 0));
+    FV_TRY(fv_require_count(name, "c", d->c, 1));
+    FV_TRY(fv_require_count(name, "h", d->h, 1));
+    FV_TRY(fv_require_count(name, "w", d->w, 1));
+    const fv_axis v = vertical(d), h = horizontal(d);
+    FV_TRY(fv_axis_validate(name, "height", &v));
+    return fv_axis_validate(name, "width", &h);
+}
+
+int64_t fv_conv2d_p(const fv_conv2d *d) {
+    return fv_axis_output(&(fv_axis){d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h});
+}
+
+int64_t fv_conv2d_q(const fv_conv2d *d) {
+    return fv_axis_output(&(fv_axis){d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w});
+}
+
+int64_t fv_maxpool_p(const fv_maxpool *d) {
+    return fv_axis_output(&(fv_axis){d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h});
+}
+
+int64_t fv_maxpool_q(const fv_maxpool *d) {
+    return fv_axis_output(&(fv_axis){d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w});
 }
