@@ -8,14 +8,17 @@
 #   make install   into PREFIX (default /usr/local)
 #   make clean
 
-PACKAGES := build-essential cmake ninja-build pkg-config zlib1g-dev libjansson-dev libdnnl-dev libcmocka-dev
+# package:what shows that it is there (a command, or a header), however it was installed
+NEEDS := build-essential:cc build-essential:c++ cmake:cmake ninja-build:ninja zlib1g-dev:zlib.h \
+  libjansson-dev:jansson.h libdnnl-dev:oneapi/dnnl/dnnl.h libcmocka-dev:cmocka.h
 PREFIX ?= /usr/local
+WERROR ?= OFF
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: build train test deps install clean
 
 build: deps
-	cmake --preset release -G Ninja -DCMAKE_INSTALL_PREFIX=$(PREFIX)
+	cmake --preset release -G Ninja -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DFOVEA_WERROR=$(WERROR)
 	cmake --build build --target fovea fovea_program
 
 train: build
@@ -23,20 +26,24 @@ train: build
 
 test: build
 	cmake --build build
-	cmake --preset sanitize -G Ninja
+	cmake --preset sanitize -G Ninja -DFOVEA_WERROR=$(WERROR)
 	cmake --build build/sanitize
 	ctest --test-dir build --output-on-failure
 	ctest --test-dir build/sanitize --output-on-failure
 
 deps:
-	@missing=; for p in $(PACKAGES); do \
-	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	@missing=; for need in $(NEEDS); do \
+	  package=$${need%%:*} sign=$${need#*:}; \
+	  case $$sign in \
+	    *.h) command -v cc >/dev/null && echo "#include <$$sign>" | \
+	         cc -include stddef.h -include stdarg.h -include stdint.h -include setjmp.h -E -x c - >/dev/null 2>&1;; \
+	    *) command -v $$sign >/dev/null;; \
+	  esac || missing="$$missing $$package"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
-	if ! command -v apt-get >/dev/null; then \
-	  echo "make deps: no apt-get here; please install the equivalents of:$$missing" >&2; exit 0; fi; \
-	echo "installing$$missing"; \
-	$(SUDO) apt-get update -qq && \
-	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+	echo "make deps: installing$$missing"; \
+	{ $(SUDO) apt-get update -qq && \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } || \
+	echo "make deps: could not install$$missing; going on without" >&2
 
 install: build
 	cmake --install build

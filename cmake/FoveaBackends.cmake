@@ -21,9 +21,9 @@ endfunction()
 set(cuda_found FALSE)
 if(NOT FOVEA_CUDA STREQUAL "OFF")
   if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
-    find_program(fovea_nvcc nvcc HINTS ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES bin)
+    find_program(fovea_nvcc nvcc HINTS ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
     if(fovea_nvcc)
-      set(CMAKE_CUDA_COMPILER ${fovea_nvcc})
+      set(ENV{CUDACXX} ${fovea_nvcc}) # not CMAKE_CUDA_COMPILER: check_language would take that on trust
     endif()
   endif()
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
@@ -33,13 +33,16 @@ if(NOT FOVEA_CUDA STREQUAL "OFF")
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     enable_language(CUDA)
-    find_package(CUDAToolkit)
-    set(cuda_found ${CUDAToolkit_FOUND})
+    find_package(CUDAToolkit 12)
+    find_path(FOVEA_CUBLAS_INCLUDE_DIR cublas_v2.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+    if(CUDAToolkit_FOUND AND TARGET CUDA::cudart_static AND FOVEA_CUBLAS_INCLUDE_DIR)
+      set(cuda_found TRUE)
+    endif()
   endif()
 endif()
 fovea_backend(CUDA "${cuda_found}" "toolkit ${CUDAToolkit_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}"
-  "Install the CUDA Toolkit (https://developer.nvidia.com/cuda-downloads) and put nvcc on the PATH or set CUDA_PATH. \
-The kernels still run on the CPU: --backend emulated.")
+  "Install the CUDA Toolkit, 12 or later, with nvcc and cuBLAS (https://developer.nvidia.com/cuda-downloads), and put nvcc \
+on the PATH or set CUDA_PATH. The kernels still run on the CPU: --backend emulated.")
 
 # ---- cuDNN
 set(CUDNN_FOUND FALSE)
@@ -52,7 +55,7 @@ fovea_backend(CUDNN "${CUDNN_FOUND}" "cuDNN ${CUDNN_VERSION}"
 # cuBLAS and cuDNN are loaded when a GPU backend opens, not linked: the program starts fast and without them. These folders
 # are where the build found them; the loader's own search comes after.
 if(FOVEA_HAVE_CUDA)
-  include_directories(SYSTEM ${CUDAToolkit_INCLUDE_DIRS})
+  include_directories(SYSTEM ${CUDAToolkit_INCLUDE_DIRS} ${FOVEA_CUBLAS_INCLUDE_DIR})
   list(APPEND FOVEA_BACKEND_LIBRARIES CUDA::cudart_static)
   set(fovea_folders ${CUDAToolkit_LIBRARY_DIR} ${CUDNN_RUNTIME_DIRS})
   list(JOIN fovea_folders ":" fovea_folders)

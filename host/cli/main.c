@@ -1,7 +1,9 @@
 /* fovea COMMAND [OPTIONS]: finds the command and hands over. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -82,7 +84,20 @@ static int dispatch(int argc, char **argv) {
     return unknown_command(argv[1]);
 }
 
+/* OpenMP's threads spin while they wait, by default for milliseconds. On a machine with other work that starves the very
+ * threads they wait for: an epoch of two seconds was seen to take forty. A short spin costs an idle machine next to
+ * nothing. GNU's OpenMP reads its settings before main, so the program starts itself once more with a better one, unless
+ * the user has chosen. */
+static void spin_briefly(char **argv) {
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
+        return;
+    if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0)
+        execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv) {
+    if (FV_HAVE_ONEDNN)
+        spin_briefly(argv);
     /* A reader that went away (fovea train | head) must not cost the trained weights. */
     signal(SIGPIPE, SIG_IGN);
     /* A file over its size limit is a write that fails, and is told as one. */

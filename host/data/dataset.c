@@ -71,10 +71,11 @@ static fv_status find_mnist_file(const char *folder, const char *name, char **pa
     }
     free(*path);
     *path = NULL;
+    const bool there = exists(folder);
     return fv_fail(FV_BAD_INPUT,
-                   "%s: %s%s; expected in this folder, each with or without .gz: train-images-idx3-ubyte, "
-                   "train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte",
-                   folder, exists(folder) ? "no " : "no such folder for ", name);
+                   "%s: no %s%s: expected a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, "
+                   "t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each with or without .gz",
+                   folder, there ? name : "such folder", there ? " in it" : "");
 }
 
 fv_status fv_dataset_read_mnist(const char *folder, fv_split split, fv_dataset *dataset) {

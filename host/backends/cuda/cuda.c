@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "backends/cuda/blas.h"
 
@@ -37,6 +38,18 @@ static fv_status require_device(void) {
                    driverless ? "no NVIDIA driver is installed" : cudaGetErrorString(error));
 }
 
+/* Variables that make NVIDIA's libraries compute f32 in less, whatever a program asks for. */
+static fv_status require_true_f32(void) {
+    static const char *const overrides[] = {"NVIDIA_TF32_OVERRIDE", "CUBLAS_EMULATE_SINGLE_PRECISION"};
+    for (size_t i = 0; i < sizeof overrides / sizeof overrides[0]; ++i) {
+        const char *value = getenv(overrides[i]);
+        if (value && strcmp(value, "0") != 0)
+            return fv_fail(FV_BAD_INPUT, "cuda: %s=%.20s in the environment makes f32 less than f32: unset it",
+                           overrides[i], value);
+    }
+    return FV_OK;
+}
+
 static fv_status describe(fv_context *context, int ordinal) {
     struct cudaDeviceProp properties;
     int driver = 0, runtime = 0;
@@ -52,6 +65,7 @@ static fv_status describe(fv_context *context, int ordinal) {
 
 fv_status fv_cuda_open_device(fv_context *context, fv_cuda_device *device) {
     FV_TRY(require_device());
+    FV_TRY(require_true_f32());
     FV_TRY(FV_CUDA("select the device", cudaSetDevice(device->ordinal)));
     FV_TRY(describe(context, device->ordinal));
     /* Not ordered with the default stream, which other code in the process may use. */

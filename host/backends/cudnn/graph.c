@@ -166,8 +166,8 @@ fv_status fv_cudnn_graph_plan(fv_cudnn_graph *graph, const cudnnBackendDescripto
                             &whole));
         FV_TRY(fv_cudnn_set(graph, heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &modes[i]));
         /* A graph that the heuristics know nothing about is no error: the fallbacks may. */
-        if (fv_cudnn_finalize(graph, heuristics) == FV_OK)
-            FV_TRY(search(graph, heuristics));
+        if (fv_cudnn_finalize(graph, heuristics) == FV_OK && search(graph, heuristics) == FV_NO_MEMORY)
+            return FV_NO_MEMORY;
     }
     if (!graph->plan)
         return fv_fail(FV_UNSUPPORTED,

@@ -116,6 +116,7 @@ const fv_kernel fv_cudnn_maxpool_kernels[] = {
      .dtype = FV_F32,
      .name = "cudnn",
      .deterministic = true,
+     .omits = 1u << FV_ARGMAX, /* it looks for the maximum again; which one it takes on a tie is not documented */
      .supports = supports,
      .prepare = prepare,
      .release = release,

@@ -56,6 +56,7 @@ static void print_failure(const fv_context *context, const fv_kernel *kernel, co
 static int64_t run_row(fv_context *context, const fv_kernel *kernel, int64_t *passed) {
     int64_t count[FV_OUTCOMES] = {0};
     double worst = 0;
+    char refusal[320] = "no case in tests/cases is of this operation";
     for (int i = 0; i < case_count; ++i) {
         fv_operation op = cases[i];
         if (op.kind != kernel->kind)
@@ -67,7 +68,8 @@ static int64_t run_row(fv_context *context, const fv_kernel *kernel, int64_t *pa
                 verdict.outcome = FV_FAILED;
                 snprintf(verdict.reason, sizeof verdict.reason, "%.300s", fv_error_message());
             }
-            ++count[verdict.outcome];
+            if (++count[verdict.outcome] == 1 && verdict.outcome == FV_UNSUPPORTED_CASE)
+                memcpy(refusal, verdict.reason, sizeof refusal);
             if (verdict.worst > worst)
                 worst = verdict.worst;
             if (verdict.outcome == FV_FAILED)
@@ -79,26 +81,44 @@ static int64_t run_row(fv_context *context, const fv_kernel *kernel, int64_t *pa
            fv_kind_name(kernel->kind), fv_pass_name(kernel->pass), fv_dtype_name(kernel->dtype), kernel->name,
            count[FV_PASSED], count[FV_FAILED], count[FV_UNSUPPORTED_CASE], count[FV_SKIPPED], count[FV_MISTRUSTED],
            worst);
+    if (count[FV_PASSED] == 0)
+        printf("FAILED: no case exercises this kernel: %s\n", refusal);
     *passed += count[FV_PASSED];
     return count[FV_FAILED] + (count[FV_PASSED] == 0);
 }
 
-int main(int argc, char **argv) {
+/* The number of a thread order; -1 if there is none of that name. */
+static int order_number(const char *name) {
     static const char *const orders[] = {"forward", "reverse", "random"};
-    fv_context_options options = {.seed = SEED};
-    for (int i = 0; argc > 2 && i < 3; ++i)
-        if (!strcmp(argv[2], orders[i]))
-            options.thread_order = i;
-    if (argc < 2 || !read_cases("conv2d.txt") || !read_cases("maxpool.txt") || !read_cases("other.txt")) {
+    for (int i = 0; i < 3; ++i)
+        if (!strcmp(name, orders[i]))
+            return i;
+    return -1;
+}
+
+/* 77, "skipped", where a GPU backend has no device to run on; not where it cannot be opened in spite of one. */
+static int opening_failed(const char *backend, fv_status status) {
+    fprintf(stderr, "test_kernels: %s\n", fv_error_message());
+    fv_context *cuda = NULL;
+    const bool device = fv_context_create("cuda", NULL, &cuda) == FV_OK;
+    fv_context_destroy(cuda);
+    const bool wants_device = !strcmp(backend, "cuda") || !strcmp(backend, "cudnn");
+    return wants_device && status == FV_UNSUPPORTED && !device ? 77 : 2;
+}
+
+int main(int argc, char **argv) {
+    const int order = argc > 2 ? order_number(argv[2]) : 0;
+    if (argc < 2 || argc > 3 || order < 0) {
         fprintf(stderr, "usage: test_kernels BACKEND [forward|reverse|random]\n");
         return 2;
     }
+    if (!read_cases("conv2d.txt") || !read_cases("maxpool.txt") || !read_cases("other.txt"))
+        return 2;
+    const fv_context_options options = {.seed = SEED, .thread_order = order};
     fv_context *context;
     const fv_status status = fv_context_create(argv[1], &options, &context);
-    if (status != FV_OK) {
-        fprintf(stderr, "test_kernels: %s\n", fv_error_message());
-        return status == FV_UNSUPPORTED ? 77 : 2;
-    }
+    if (status != FV_OK)
+        return opening_failed(argv[1], status);
     printf("%s: %s; %d cases\n", fv_context_backend(context), fv_context_description(context), case_count);
     int64_t passed = 0, failed = 0;
     fv_kernel_cursor cursor = {0};
