@@ -114,7 +114,7 @@ int main(int argc, char **argv) {
     }
     if (!read_cases("conv2d.txt") || !read_cases("maxpool.txt") || !read_cases("other.txt"))
         return 2;
-    const fv_context_options options = {.seed = SEED, .thread_order = order};
+    const fv_context_options options = {.seed = SEED, .thread_order = (fv_thread_order)order};
     fv_context *context;
     const fv_status status = fv_context_create(argv[1], &options, &context);
     if (status != FV_OK)

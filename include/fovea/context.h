@@ -14,9 +14,12 @@ extern "C" {
 
 typedef struct fv_context fv_context;
 
+/* In which order the emulator runs the threads between two barriers. */
+typedef enum fv_thread_order { FV_ORDER_FORWARD, FV_ORDER_REVERSE, FV_ORDER_RANDOM } fv_thread_order;
+
 typedef struct fv_context_options {
     int threads;      /* CPU threads; 0: all that this process may use */
-    int thread_order; /* emulated only: 0 forward, 1 reverse, 2 seeded random */
+    fv_thread_order thread_order; /* emulated only */
     uint64_t seed;    /* of the random thread order */
 } fv_context_options;
 

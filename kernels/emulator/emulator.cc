@@ -48,7 +48,7 @@ struct cancelled {};
 using namespace fv_emulated;
 
 struct fv_emulator {
-    int order; /* 0 forward, 1 reverse, 2 random */
+    fv_thread_order order;
     uint64_t seed, draws;
     fiber_pool fibers;
 
@@ -201,8 +201,8 @@ bool release(fv_emulator *e) {
 
 void draw_sequence(fv_emulator *e) {
     for (int i = 0; i < e->count; ++i)
-        e->sequence[i] = e->order == 1 ? e->count - 1 - i : i;
-    if (e->order != 2)
+        e->sequence[i] = e->order == FV_ORDER_REVERSE ? e->count - 1 - i : i;
+    if (e->order != FV_ORDER_RANDOM)
         return;
     const uint64_t draw = e->draws++;
     for (int i = e->count - 1; i > 0; --i) {
@@ -245,12 +245,12 @@ bool within_limits(dim3 grid, dim3 block, size_t shared_bytes) {
 
 /* The block that comes at place i of the launch. */
 uint64_t block_at(const fv_emulator *e, uint64_t i, uint64_t blocks, uint64_t start) {
-    return e->order == 1 ? blocks - 1 - i : (i + start) % blocks;
+    return e->order == FV_ORDER_REVERSE ? blocks - 1 - i : (i + start) % blocks;
 }
 
 fv_status run_blocks(fv_emulator *e, dim3 grid) {
     const uint64_t blocks = static_cast<uint64_t>(grid.x) * grid.y * grid.z;
-    const uint64_t start = e->order == 2 ? fv_random_u32(e->seed, e->draws++, 0) % blocks : 0;
+    const uint64_t start = e->order == FV_ORDER_RANDOM ? fv_random_u32(e->seed, e->draws++, 0) % blocks : 0;
     for (uint64_t i = 0; i < blocks && !e->failed; ++i) {
         const uint64_t flat = block_at(e, i, blocks, start);
         blockIdx = {static_cast<unsigned>(flat % grid.x), static_cast<unsigned>(flat / grid.x % grid.y),
@@ -327,7 +327,7 @@ void exchange(unsigned mask, void *value, size_t size, int from, site where) {
 
 } // namespace fv_emulated
 
-fv_status fv_emulator_create(int order, uint64_t seed, fv_emulator **emulator) {
+fv_status fv_emulator_create(fv_thread_order order, uint64_t seed, fv_emulator **emulator) {
     fv_emulator *made = static_cast<fv_emulator *>(calloc(1, sizeof *made));
     if (!made || !fiber_pool_open(&made->fibers, run_threads)) {
         free(made);

@@ -20,7 +20,7 @@ constexpr int THREADS = 96; /* three warps */
 
 fv_context *open_emulator(int order, uint64_t seed = 1) {
     fv_context_options options = {};
-    options.thread_order = order;
+    options.thread_order = static_cast<fv_thread_order>(order);
     options.seed = seed;
     fv_context *context = nullptr;
     assert_int_equal(fv_context_create("emulated", &options, &context), FV_OK);
@@ -308,7 +308,7 @@ void test_limits(void **) {
 
 void test_unknown_order(void **) {
     fv_context_options options = {};
-    options.thread_order = ORDERS;
+    options.thread_order = static_cast<fv_thread_order>(ORDERS);
     fv_context *context = nullptr;
     assert_int_equal(fv_context_create("emulated", &options, &context), FV_BAD_INPUT);
     assert_message_has("thread order 3");

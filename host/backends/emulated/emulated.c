@@ -12,15 +12,16 @@ extern const fv_kernel *const fv_emulated_tables[];
 
 static fv_status open_emulated(fv_context *context, const fv_context_options *options) {
     static const char *const orders[] = {"forward", "reverse", "random"};
-    const int order = options->thread_order;
-    if (order < 0 || order > 2)
-        return fv_fail(FV_BAD_INPUT, "emulated: thread order %d must be 0 (forward), 1 (reverse) or 2 (random)", order);
+    const fv_thread_order order = options->thread_order;
+    if (order > FV_ORDER_RANDOM)
+        return fv_fail(FV_BAD_INPUT, "emulated: thread order %d must be 0 (forward), 1 (reverse) or 2 (random)",
+                       (int)order);
     fv_emulator *emulator;
     FV_TRY(fv_emulator_create(order, options->seed, &emulator));
     context->device = emulator;
     const int length = snprintf(context->description, sizeof context->description,
                                 "CUDA kernels on the CPU, %s thread order", orders[order]);
-    if (order == 2)
+    if (order == FV_ORDER_RANDOM)
         snprintf(context->description + length, sizeof context->description - (size_t)length, ", seed %" PRIu64,
                  options->seed);
     return FV_OK;

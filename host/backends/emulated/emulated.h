@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include <fovea/status.h>
+#include <fovea/context.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -12,8 +12,8 @@ extern "C" {
 
 typedef struct fv_emulator fv_emulator;
 
-/* order: 0 forward, 1 reverse, 2 random, drawn from seed. */
-fv_status fv_emulator_create(int order, uint64_t seed, fv_emulator **emulator);
+/* seed: of the random order. */
+fv_status fv_emulator_create(fv_thread_order order, uint64_t seed, fv_emulator **emulator);
 
 /* NULL is fine. */
 void fv_emulator_destroy(fv_emulator *emulator);
