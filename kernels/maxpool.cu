@@ -128,7 +128,7 @@ fv_status maxpool_forward_direct(fv_context *context, const fv_operation *op, vo
     const fv_maxpool &d = op->maxpool;
     if (d.n == 0)
         return FV_OK;
-    if (d.r * d.s <= 256)
+    if (fv_maxpool_argmax(&d) == FV_U8)
         return fits_32_bits(d) ? launch_forward<int32_t, uint8_t>(context, d, buffers)
                                : launch_forward<int64_t, uint8_t>(context, d, buffers);
     return fits_32_bits(d) ? launch_forward<int32_t, int32_t>(context, d, buffers)
@@ -139,7 +139,7 @@ fv_status maxpool_backward_data_direct(fv_context *context, const fv_operation *
     const fv_maxpool &d = op->maxpool;
     if (d.n == 0)
         return FV_OK;
-    if (d.r * d.s <= 256)
+    if (fv_maxpool_argmax(&d) == FV_U8)
         return fits_32_bits(d) ? launch_backward<int32_t, uint8_t>(context, d, buffers)
                                : launch_backward<int64_t, uint8_t>(context, d, buffers);
     return fits_32_bits(d) ? launch_backward<int32_t, int32_t>(context, d, buffers)

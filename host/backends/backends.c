@@ -5,29 +5,31 @@
 #include "backends/kernel.h"
 #include "base/error.h"
 
-extern const fv_backend fv_backend_reference, fv_backend_emulated;
-#if FV_HAVE_ONEDNN
-extern const fv_backend fv_backend_onednn;
-#endif
+/* X(name) for every backend of this build, best first. */
 #if FV_HAVE_CUDA
-extern const fv_backend fv_backend_cuda;
+#define WITH_CUDA(X) X(cuda)
+#else
+#define WITH_CUDA(X)
 #endif
 #if FV_HAVE_CUDNN
-extern const fv_backend fv_backend_cudnn;
+#define WITH_CUDNN(X) X(cudnn)
+#else
+#define WITH_CUDNN(X)
 #endif
+#if FV_HAVE_ONEDNN
+#define WITH_ONEDNN(X) X(onednn)
+#else
+#define WITH_ONEDNN(X)
+#endif
+#define BACKENDS(X) WITH_CUDA(X) WITH_CUDNN(X) WITH_ONEDNN(X) X(emulated) X(reference)
 
-const fv_backend *const fv_backends[] = {
-#if FV_HAVE_CUDA
-    &fv_backend_cuda,
-#endif
-#if FV_HAVE_CUDNN
-    &fv_backend_cudnn,
-#endif
-#if FV_HAVE_ONEDNN
-    &fv_backend_onednn,
-#endif
-    &fv_backend_emulated, &fv_backend_reference, NULL,
-};
+#define DECLARATION(name) extern const fv_backend fv_backend_##name;
+#define ADDRESS(name) &fv_backend_##name,
+#define NAME(name) #name,
+
+BACKENDS(DECLARATION)
+const fv_backend *const fv_backends[] = {BACKENDS(ADDRESS) NULL};
+static const char *const backend_names[] = {BACKENDS(NAME) NULL};
 
 /* Every backend there can be, what a build without it lacks, and whether "auto" considers it, in auto's order. */
 static const struct {
@@ -43,10 +45,7 @@ static const struct {
 enum { KNOWN = sizeof known / sizeof known[0] };
 
 const char *const *fv_backend_names(void) {
-    static const char *names[KNOWN + 1];
-    for (int i = 0; fv_backends[i]; ++i)
-        names[i] = fv_backends[i]->name;
-    return names;
+    return backend_names;
 }
 
 const fv_backend *fv_backend_find(const char *name) {

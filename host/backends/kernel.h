@@ -1,7 +1,6 @@
 /* The kernel table and the backend vtable: everything a backend is to the rest of the library.
  *
- * A kernel variant is one row. Selection, `fovea kernels`, verification, benchmarks and tests walk the rows; nothing
- * else dispatches. To add a kernel, write its run function and add its row to the array at the end of the same file.
+ * A kernel variant is one row. Selection, verification and tests walk the rows; nothing else dispatches. To add a kernel, write its run function and add its row to the array at the end of the same file.
  */
 #ifndef FOVEA_BACKENDS_KERNEL_H
 #define FOVEA_BACKENDS_KERNEL_H

@@ -8,11 +8,13 @@
 #include "base/error.h"
 
 static size_t tensor_bytes(const fv_tensor *tensor) {
-    return (size_t)fv_shape_elements(&tensor->shape) * fv_dtype_size(tensor->dtype);
+    return fv_spec_bytes(&(fv_tensor_spec){.dtype = tensor->dtype, .shape = tensor->shape});
 }
 
 /* Bytes of a tensor that is yet to be; FV_BAD_INPUT if rank or an extent is out of range or the product overflows. */
 static fv_status checked_bytes(fv_dtype dtype, const fv_shape *shape, int64_t *bytes) {
+    if ((unsigned)dtype >= FV_DTYPES)
+        return fv_fail(FV_BAD_INPUT, "tensor: no dtype has number %d", (int)dtype);
     if (shape->rank < 0 || shape->rank > FV_MAX_RANK)
         return fv_fail(FV_BAD_INPUT, "tensor: rank %d must be 0 to %d", shape->rank, FV_MAX_RANK);
     *bytes = (int64_t)fv_dtype_size(dtype);
@@ -97,6 +99,8 @@ fv_status fv_execute(fv_context *context, const fv_operation *op, fv_pass pass, 
     FV_TRY(fv_operation_validate(op));
     fv_tensor_spec specs[FV_MAX_SPECS];
     const int count = fv_operation_signature(op, pass, specs);
+    if (count == 0)
+        return fv_fail(FV_UNSUPPORTED, "%s has no %s", fv_kind_name(op->kind), fv_pass_name(pass));
     fv_buffers buffers = {0};
     for (int i = 0; i < count; ++i) {
         FV_TRY(check_tensor(op, pass, &specs[i], context, tensors[specs[i].role]));

@@ -25,10 +25,10 @@ int fv_say_status(void);
 /* Option values; a bad one ends the program with one line and status 2, as argp does. */
 int64_t fv_option_count(const struct argp_state *state, const char *option, const char *text, int64_t low,
                         int64_t high);
-double fv_option_positive(const struct argp_state *state, const char *option, const char *text);
+double fv_option_positive(const struct argp_state *state, const char *option, const char *text, double limit);
 
 /* The folder of the shipped MNIST files: ./data/mnist, or as seen from the program's own place ../data/mnist (a build
- * in the source tree) or ../share/fovea/mnist (an installation). Returns "data/mnist" if there is none, for the
+ * in the source tree) or its installed place. Returns "data/mnist" if there is none, for the
  * message. */
 const char *fv_default_data(char *buffer, size_t size);
 

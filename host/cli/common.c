@@ -2,7 +2,6 @@
 #include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,11 +45,11 @@ int64_t fv_option_count(const struct argp_state *state, const char *option, cons
     return value;
 }
 
-double fv_option_positive(const struct argp_state *state, const char *option, const char *text) {
+double fv_option_positive(const struct argp_state *state, const char *option, const char *text, double limit) {
     char *end;
     const double value = strtod(text, &end);
-    if (end == text || *end || !isfinite(value) || value <= 0)
-        argp_failure(state, FV_EXIT_USAGE, 0, "--%s=%s: expected a positive number", option, text);
+    if (end == text || *end || !(value > 0 && value < limit))
+        argp_failure(state, FV_EXIT_USAGE, 0, "--%s=%s: expected a number above 0 and below %g", option, text, limit);
     return value;
 }
 
@@ -64,7 +63,7 @@ const char *fv_default_data(char *buffer, size_t size) {
         return here;
     program[length] = '\0';
     const char *folder = dirname(program);
-    static const char *const places[] = {"../data/mnist", "../share/fovea/mnist"};
+    static const char *const places[] = {"../data/mnist", FV_INSTALLED_DATA};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; ++i) {
         const int written = snprintf(buffer, size, "%s/%s", folder, places[i]);
         if (written > 0 && (size_t)written < size && !access(buffer, R_OK))

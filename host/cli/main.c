@@ -1,4 +1,5 @@
 /* fovea COMMAND [OPTIONS]: finds the command and hands over. */
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,8 +92,12 @@ static int dispatch(int argc, char **argv) {
 static void spin_briefly(char **argv) {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
         return;
-    if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0)
-        execv("/proc/self/exe", argv);
+    char program[PATH_MAX]; /* not /proc/self/exe itself, which would become the process's name */
+    const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (length <= 0 || setenv("GOMP_SPINCOUNT", "1000", 1) != 0)
+        return;
+    program[length] = '\0';
+    execv(program, argv);
 }
 
 int main(int argc, char **argv) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "cli/cli.h"
 
@@ -43,7 +44,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
         a->training.batch = fv_option_count(state, "batch", text, 1, 1 << 20);
         break;
     case KEY_LR:
-        a->training.peak_rate = fv_option_positive(state, "lr", text);
+        a->training.peak_rate = fv_option_positive(state, "lr", text, 1e6);
         break;
     case KEY_SEED:
         a->training.seed = (uint64_t)fv_option_count(state, "seed", text, 0, INT64_MAX);
@@ -86,28 +87,39 @@ typedef struct log {
     size_t length;
 } log_file;
 
+static fv_status write_file(const char *path, const char *text, size_t length) {
+    fv_file_writer *writer;
+    FV_TRY(fv_file_writer_open(path, &writer));
+    const fv_status status = fv_file_writer_write(writer, text, length);
+    if (status == FV_OK)
+        return fv_file_writer_commit(writer);
+    fv_file_writer_abandon(writer);
+    return status;
+}
+
 /* Takes over `record` and appends it as one line. */
 static fv_status log_append(log_file *log, json_t *record) {
     char *line = record ? json_dumps(record, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(record);
     const size_t added = line ? strlen(line) : 0;
     char *grown = line ? realloc(log->text, log->length + added + 1) : NULL;
-    fv_file_writer *writer = NULL;
-    fv_status status = FV_NO_MEMORY;
     if (grown) {
         log->text = grown;
         memcpy(log->text + log->length, line, added);
         log->text[log->length + added] = '\n';
         log->length += added + 1;
-        status = fv_file_writer_open(log->path, &writer);
     }
     free(line);
-    if (status == FV_OK)
-        status = fv_file_writer_write(writer, log->text, log->length);
-    if (status == FV_OK)
-        return fv_file_writer_commit(writer);
+    return grown ? write_file(log->path, log->text, log->length)
+                 : fv_fail(FV_NO_MEMORY, "no memory for the log %s", log->path);
+}
+
+/* FV_OK if a file of this name could be written now; an existing one stays as it is. */
+static fv_status check_writable(const char *path) {
+    fv_file_writer *writer;
+    FV_TRY(fv_file_writer_open(path, &writer));
     fv_file_writer_abandon(writer);
-    return status;
+    return FV_OK;
 }
 
 /* FILE.safetensors -> FILE.jsonl; any other name gets .jsonl behind it. */
@@ -171,8 +183,9 @@ static void catch_signals(void) {
 
 static fv_status begin_log(run *r, const arguments *a, const fv_context *context) {
     const fv_training_options *o = &a->training;
+    FV_TRY(check_writable(a->out));
     if (!(r->log.path = log_path(a->out)))
-        return FV_NO_MEMORY;
+        return fv_fail(FV_NO_MEMORY, "no memory for a path");
     return log_append(&r->log, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:I}", "event", "start", "version",
                                          FV_VERSION, "backend", fv_context_backend(context), "device",
                                          fv_context_description(context), "epochs", (json_int_t)o->epochs, "batch",
@@ -220,7 +233,7 @@ static fv_status train(const arguments *a, run *r) {
         status = fv_context_create(a->backend, &context_options, &context);
     if (status == FV_OK) {
         fv_context_on_notice(context, on_notice, NULL);
-        status = begin_log(r, a, context); /* early: an unwritable folder shows before the work, not after it */
+        status = begin_log(r, a, context); /* early: what cannot be written shows before the work, not after it */
     }
     if (status == FV_OK)
         status = fv_network_parse(fv_digits_network, &network);

@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "ops/op.h"
 
 /* Small enough that one epoch takes a second or two on a CPU, and learns to 99 % in it. */
@@ -23,26 +24,13 @@ const char fv_digits_network[] = "input 28x28x1 scale=0.0127286 shift=-0.424213 
                                  "relu\n"
                                  "linear 10\n";
 
-enum { LINE_SIZE = 256, WORD_SIZE = 64 };
+enum { LINE_SIZE = 256, MAX_LAYERS = 4096 };
 
 typedef struct line {
     int number;
-    char keyword[WORD_SIZE];
+    char keyword[FV_WORD_SIZE];
     char rest[LINE_SIZE]; /* behind the keyword */
 } line;
-
-/* Cuts the first word off *text into word; "" if there is none. */
-static void take_word(const char **text, char word[WORD_SIZE]) {
-    const char *p = *text;
-    while (isspace((unsigned char)*p))
-        ++p;
-    size_t length = 0;
-    for (; *p && !isspace((unsigned char)*p); ++p)
-        if (length + 1 < WORD_SIZE)
-            word[length++] = *p;
-    word[length] = '\0';
-    *text = p;
-}
 
 /* Reads the next line that is not blank or comment; false at the end. An overlong line is a failure. */
 static fv_status next_line(const char **text, line *l, bool *found) {
@@ -57,20 +45,28 @@ static fv_status next_line(const char **text, line *l, bool *found) {
         content[shown] = '\0';
         *text += length + ((*text)[length] == '\n');
         const char *p = content;
-        take_word(&p, l->keyword);
+        const fv_status status = fv_next_word(&p, l->keyword);
+        if (status != FV_OK)
+            return fv_fail_within(status, "network line %d", l->number);
         snprintf(l->rest, sizeof l->rest, "%s", p);
         *found = l->keyword[0] != '\0';
     }
     return FV_OK;
 }
 
-/* Adds " KEY=VALUE" unless the text names the key. */
-static void add_default(char *fields, size_t size, const char *key, const char *value) {
-    char pattern[WORD_SIZE];
-    snprintf(pattern, sizeof pattern, " %s=", key);
-    const size_t length = strlen(fields);
-    if (!strstr(fields, pattern))
-        snprintf(fields + length, size - length, "%s%s", pattern, value);
+/* Appends " KEY=VALUE" unless one of the words is KEY=... */
+static fv_status add_default(char *fields, size_t size, const char *key, const char *value) {
+    const size_t length = strlen(key);
+    const char *p = fields;
+    char word[FV_WORD_SIZE];
+    do {
+        FV_TRY(fv_next_word(&p, word));
+        if (!strncmp(word, key, length) && word[length] == '=')
+            return FV_OK;
+    } while (*word);
+    const size_t used = strlen(fields);
+    snprintf(fields + used, size - used, " %s=%s", key, value);
+    return FV_OK;
 }
 
 /* The bits of the fields that a layer's surroundings decide. */
@@ -101,13 +97,13 @@ static fv_status require_image(const char *keyword, const fv_shape *input) {
 static fv_status parse_conv(const line *l, const fv_shape *input, fv_layer *layer) {
     FV_TRY(require_image("conv", input));
     const char *rest = l->rest;
-    char channels[WORD_SIZE], filter[WORD_SIZE], fields[2 * LINE_SIZE];
-    take_word(&rest, channels);
-    take_word(&rest, filter);
+    char channels[FV_WORD_SIZE], filter[FV_WORD_SIZE], fields[2 * LINE_SIZE];
+    FV_TRY(fv_next_word(&rest, channels));
+    FV_TRY(fv_next_word(&rest, filter));
     if (!isdigit((unsigned char)channels[0]) || !isdigit((unsigned char)filter[0]))
         return fv_fail(FV_BAD_INPUT, "expected 'conv CHANNELS HEIGHTxWIDTH', such as 'conv 32 3x3'");
     snprintf(fields, sizeof fields, " k=%s kernel=%s%s", channels, filter, rest);
-    add_default(fields, sizeof fields, "bias", "1");
+    FV_TRY(add_default(fields, sizeof fields, "bias", "1"));
     layer->op = (fv_operation){.kind = FV_CONV2D,
                                .conv2d = {.n = 1, .h = input->dim[0], .w = input->dim[1], .c = input->dim[2]}};
     FV_TRY(finish_layer(fields, (const char *const[]){"n", "c", "h", "w", "dtype", NULL}, layer));
@@ -120,12 +116,12 @@ static fv_status parse_conv(const line *l, const fv_shape *input, fv_layer *laye
 static fv_status parse_maxpool(const line *l, const fv_shape *input, fv_layer *layer) {
     FV_TRY(require_image("maxpool", input));
     const char *rest = l->rest;
-    char window[WORD_SIZE], fields[2 * LINE_SIZE];
-    take_word(&rest, window);
+    char window[FV_WORD_SIZE], fields[2 * LINE_SIZE];
+    FV_TRY(fv_next_word(&rest, window));
     if (!isdigit((unsigned char)window[0]))
         return fv_fail(FV_BAD_INPUT, "expected 'maxpool HEIGHTxWIDTH', such as 'maxpool 2x2'");
     snprintf(fields, sizeof fields, " kernel=%s%s", window, rest);
-    add_default(fields, sizeof fields, "stride", window);
+    FV_TRY(add_default(fields, sizeof fields, "stride", window));
     layer->op = (fv_operation){.kind = FV_MAXPOOL,
                                .maxpool = {.n = 1, .h = input->dim[0], .w = input->dim[1], .c = input->dim[2]}};
     FV_TRY(finish_layer(fields, (const char *const[]){"n", "c", "h", "w", "dtype", NULL}, layer));
@@ -137,12 +133,12 @@ static fv_status parse_maxpool(const line *l, const fv_shape *input, fv_layer *l
 /* linear K [bias=] */
 static fv_status parse_linear(const line *l, const fv_shape *input, fv_layer *layer) {
     const char *rest = l->rest;
-    char features[WORD_SIZE], fields[2 * LINE_SIZE];
-    take_word(&rest, features);
+    char features[FV_WORD_SIZE], fields[2 * LINE_SIZE];
+    FV_TRY(fv_next_word(&rest, features));
     if (!isdigit((unsigned char)features[0]))
         return fv_fail(FV_BAD_INPUT, "expected 'linear FEATURES', such as 'linear 10'");
     snprintf(fields, sizeof fields, " k=%s%s", features, rest);
-    add_default(fields, sizeof fields, "bias", "1");
+    FV_TRY(add_default(fields, sizeof fields, "bias", "1"));
     layer->op = (fv_operation){.kind = FV_LINEAR, .linear = {.n = 1, .c = fv_shape_elements(input)}};
     FV_TRY(finish_layer(fields, (const char *const[]){"n", "c", "dtype", NULL}, layer));
     layer->output = (fv_shape){1, {layer->op.linear.k}};
@@ -174,8 +170,8 @@ static fv_status require_moderate(const fv_shape *shape) {
 /* input HxWxC [scale= shift=] */
 static fv_status parse_input(const line *l, fv_network *network) {
     const char *rest = l->rest;
-    char extents[WORD_SIZE], key[WORD_SIZE];
-    take_word(&rest, extents);
+    char extents[FV_WORD_SIZE];
+    FV_TRY(fv_next_word(&rest, extents));
     int64_t *dim = network->input.dim;
     int used = 0;
     network->input.rank = 3;
@@ -184,33 +180,29 @@ static fv_status parse_input(const line *l, fv_network *network) {
         extents[used] || dim[0] < 1 || dim[1] < 1 || dim[2] < 1)
         return fv_fail(FV_BAD_INPUT, "expected 'input HEIGHTxWIDTHxCHANNELS' first, such as 'input 28x28x1'");
     FV_TRY(require_moderate(&network->input));
-    network->scale = 1.0 / 255;
-    for (take_word(&rest, key); *key; take_word(&rest, key)) {
-        double *value = !strncmp(key, "scale=", 6)   ? &network->scale
-                        : !strncmp(key, "shift=", 6) ? &network->shift
-                                                     : NULL;
-        char *end = key;
-        if (value)
-            *value = strtod(key + 6, &end);
-        if (!value || end == key + 6 || *end || *value - *value != 0)
-            return fv_fail(FV_BAD_INPUT, "input: '%s': expected scale=NUMBER or shift=NUMBER", key);
-    }
+    /* The rest describes how a batch of such images is assembled. */
+    fv_operation batch = {.kind = FV_BATCH};
+    fv_op_info info = fv_batch_info;
+    info.name = "input"; /* in messages */
+    char fields[2 * LINE_SIZE];
+    snprintf(fields, sizeof fields, "%s", rest);
+    FV_TRY(add_default(fields, sizeof fields, "scale", "0.0039215686274509803")); /* 1/255: bytes to 0..1 */
+    const unsigned preset = preset_bits(&info, (const char *const[]){"n", "items", "elements", "dtype", NULL});
+    FV_TRY(fv_fields_parse(&info, fields, preset, &batch));
+    network->scale = batch.batch.scale;
+    network->shift = batch.batch.shift;
     return FV_OK;
 }
 
-static int same_kind(const fv_network *network, fv_kind kind) {
-    int count = 0;
-    for (int i = 0; i < network->layer_count; ++i)
-        count += network->layers[i].op.kind == kind;
-    return count;
-}
-
-static fv_status add_layer(fv_network *network, const line *l) {
+/* count: layers of each kind so far. */
+static fv_status add_layer(fv_network *network, const line *l, int count[FV_KINDS]) {
     int kind = 0;
     while (kind < LAYER_KINDS && strcmp(layer_kinds[kind].keyword, l->keyword))
         ++kind;
     if (kind == LAYER_KINDS)
         return fv_fail(FV_BAD_INPUT, "unknown layer '%s': expected conv, maxpool, relu or linear", l->keyword);
+    if (network->layer_count == MAX_LAYERS)
+        return fv_fail(FV_BAD_INPUT, "more than %d layers", MAX_LAYERS);
     fv_layer *grown = realloc(network->layers, (size_t)(network->layer_count + 1) * sizeof *grown);
     if (!grown)
         return fv_fail(FV_NO_MEMORY, "no memory for a network");
@@ -220,7 +212,7 @@ static fv_status add_layer(fv_network *network, const line *l) {
     *layer = (fv_layer){.line = l->number, .weight = -1, .bias = -1};
     FV_TRY(layer_kinds[kind].parse(l, input, layer));
     FV_TRY(require_moderate(&layer->output));
-    snprintf(layer->name, sizeof layer->name, "%.10s%d", l->keyword, same_kind(network, layer->op.kind) + 1);
+    snprintf(layer->name, sizeof layer->name, "%.10s%d", l->keyword, ++count[layer->op.kind]);
     ++network->layer_count;
     return FV_OK;
 }
@@ -254,6 +246,7 @@ static fv_status add_parameters(fv_network *network, fv_role role, const char *s
 
 static fv_status parse_lines(const char *text, fv_network *network) {
     line l = {0};
+    int count[FV_KINDS] = {0};
     bool found;
     for (bool first = true;; first = false) {
         FV_TRY(next_line(&text, &l, &found));
@@ -261,7 +254,7 @@ static fv_status parse_lines(const char *text, fv_network *network) {
             return fv_fail(FV_BAD_INPUT, "network: empty: expected 'input HEIGHTxWIDTHxCHANNELS' first");
         if (!found)
             break;
-        const fv_status status = first ? parse_input(&l, network) : add_layer(network, &l);
+        const fv_status status = first ? parse_input(&l, network) : add_layer(network, &l, count);
         if (status != FV_OK)
             return fv_fail_within(status, "network line %d", l.number);
     }

@@ -15,6 +15,8 @@ static fv_status validate(const fv_operation *op) {
     FV_TRY(fv_require_count("batch", "n", op->batch.n, 0));
     FV_TRY(fv_require_count("batch", "items", op->batch.items, 1));
     FV_TRY(fv_require_count("batch", "elements", op->batch.elements, 1));
+    if (op->batch.scale - op->batch.scale != 0 || op->batch.shift - op->batch.shift != 0)
+        return fv_fail(FV_BAD_INPUT, "batch: scale=%g and shift=%g must be finite", op->batch.scale, op->batch.shift);
     if (op->batch.items > INT32_MAX)
         return fv_fail(FV_BAD_INPUT, "batch: items must be below 2^31");
     return FV_OK;

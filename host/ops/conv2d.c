@@ -85,6 +85,5 @@ const fv_op_info fv_conv2d_info = {
     .signature = signature,
     .macs = macs,
     .reduction = reduction,
-    .linear = true,
     .integral = true,
 };

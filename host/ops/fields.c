@@ -9,23 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
-
-enum { TOKEN_SIZE = 96 };
-
-/* Copies the next blank-separated word into `word`; false at the end of the text. A longer word is cut, which no valid
- * one is. */
-static bool next_word(const char **text, char word[TOKEN_SIZE]) {
-    const char *p = *text;
-    while (isspace((unsigned char)*p))
-        ++p;
-    size_t length = 0;
-    for (; *p && !isspace((unsigned char)*p); ++p)
-        if (length + 1 < TOKEN_SIZE)
-            word[length++] = *p;
-    word[length] = '\0';
-    *text = p;
-    return length > 0;
-}
+#include "base/text.h"
 
 /* Reads a decimal integer and leaves *text behind it. */
 static bool read_count(const char **text, int64_t *value) {
@@ -151,8 +135,13 @@ static const char *expectation(fv_field_type type) {
 
 fv_status fv_fields_parse(const fv_op_info *info, const char *text, unsigned preset, fv_operation *op) {
     unsigned given = 0;
-    char word[TOKEN_SIZE];
-    while (next_word(&text, word)) {
+    char word[FV_WORD_SIZE];
+    for (;;) {
+        const fv_status status = fv_next_word(&text, word);
+        if (status != FV_OK)
+            return fv_fail_within(status, "%s", info->name);
+        if (!*word)
+            break;
         char *value = strchr(word, '=');
         if (!value)
             return fv_fail(FV_BAD_INPUT, "%s: '%s' is not of the form key=value", info->name, word);
@@ -183,8 +172,9 @@ fv_status fv_fields_parse(const fv_op_info *info, const char *text, unsigned pre
 }
 
 fv_status fv_operation_parse(const char *text, fv_operation *op) {
-    char word[TOKEN_SIZE];
-    if (!next_word(&text, word))
+    char word[FV_WORD_SIZE];
+    FV_TRY(fv_next_word(&text, word));
+    if (!*word)
         return fv_fail(FV_BAD_INPUT, "empty operation: expected a name such as conv2d, then key=value");
     fv_operation parsed = {0};
     for (fv_kind kind = 0; kind < FV_KINDS; ++kind) {
@@ -249,7 +239,7 @@ int fv_operation_print(const fv_operation *op, char *buffer, size_t size) {
     int length = 0;
     append(buffer, size, &length, info->name);
     for (int i = 0; i < info->field_count; ++i) {
-        char value[TOKEN_SIZE];
+        char value[FV_WORD_SIZE];
         print_value(&info->fields[i], op, value, sizeof value);
         append(buffer, size, &length, " ");
         append(buffer, size, &length, info->fields[i].key);

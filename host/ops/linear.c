@@ -78,6 +78,5 @@ const fv_op_info fv_linear_info = {
     .signature = signature,
     .macs = macs,
     .reduction = reduction,
-    .linear = true,
     .integral = true,
 };

@@ -17,10 +17,14 @@ static fv_status validate(const fv_operation *op) {
     return FV_OK;
 }
 
+fv_dtype fv_maxpool_argmax(const fv_maxpool *d) {
+    return d->r * d->s <= 256 ? FV_U8 : FV_I32;
+}
+
 static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs) {
     const fv_maxpool *d = &op->maxpool;
     const int64_t p = fv_maxpool_p(d), q = fv_maxpool_q(d);
-    const fv_dtype index = d->r * d->s <= 256 ? FV_U8 : FV_I32;
+    const fv_dtype index = fv_maxpool_argmax(d);
     fv_tensor_spec *end = specs;
     switch (pass) {
     case FV_FORWARD:

@@ -40,7 +40,6 @@ typedef struct fv_op_info {
     /* Number of terms summed into one element of output `role`: the K of the error bound. 0: the result is exact, it
      * only selects or copies. */
     int64_t (*reduction)(const fv_operation *op, fv_pass pass, fv_role role);
-    bool linear;   /* linear in each input, so the passes satisfy the adjoint law */
     bool integral; /* integer inputs give integer outputs: sums of products, or selections */
 } fv_op_info;
 
@@ -67,9 +66,6 @@ fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction dir
 /* FV_BAD_INPUT "NAME: KEY=VALUE must be at least MINIMUM" unless it is and is below 2^40. */
 fv_status fv_require_count(const char *name, const char *key, int64_t value, int64_t minimum);
 
-/* Refuses operations one of whose tensors has more than 2^62 bytes. */
-fv_status fv_require_addressable(const fv_op_info *info, const fv_operation *op);
-
 /* FV_BAD_INPUT if the product of the factors exceeds 2^62; `what` names it. */
 fv_status fv_require_product(const char *name, const char *what, const int64_t *factors, int count);
 
@@ -78,7 +74,7 @@ typedef struct fv_axis {
     int64_t input, filter, stride, pad_before, pad_after, dilation;
 } fv_axis;
 
-/* floor((input + pads - dilation*(filter-1) - 1) / stride) + 1; 0 or less if the window does not fit. */
+/* floor((input + pads - dilation*(filter-1) - 1) / stride) + 1; 0 if the window does not fit. */
 int64_t fv_axis_output(const fv_axis *axis);
 
 /* Checks one axis and that its output is not empty; `which` is "height" or "width". */

@@ -16,22 +16,22 @@ const fv_op_info *fv_op_info_of(fv_kind kind) {
 }
 
 const char *fv_dtype_name(fv_dtype dtype) {
-    static const char *const names[] = {[FV_F32] = "f32", [FV_F64] = "f64", [FV_I32] = "i32", [FV_U8] = "u8"};
-    return names[dtype];
+    static const char *const names[FV_DTYPES] = {"f32", "f64", "i32", "u8"};
+    return (unsigned)dtype < FV_DTYPES ? names[dtype] : "unknown";
 }
 
 size_t fv_dtype_size(fv_dtype dtype) {
-    static const size_t sizes[] = {[FV_F32] = 4, [FV_F64] = 8, [FV_I32] = 4, [FV_U8] = 1};
-    return sizes[dtype];
+    static const size_t sizes[FV_DTYPES] = {4, 8, 4, 1};
+    return (unsigned)dtype < FV_DTYPES ? sizes[dtype] : 0;
 }
 
 const char *fv_pass_name(fv_pass pass) {
-    static const char *const names[] = {"forward", "backward_data", "backward_weights"};
-    return names[pass];
+    static const char *const names[FV_PASSES] = {"forward", "backward_data", "backward_weights"};
+    return (unsigned)pass < FV_PASSES ? names[pass] : "unknown pass";
 }
 
 const char *fv_kind_name(fv_kind kind) {
-    return fv_op_info_of(kind)->name;
+    return (unsigned)kind < FV_KINDS ? fv_op_info_of(kind)->name : "unknown";
 }
 
 const char *fv_role_name(fv_role role) {
@@ -43,7 +43,7 @@ const char *fv_role_name(fv_role role) {
         [FV_IMAGES] = "images", [FV_ORDER] = "order", [FV_IMAGE_LABELS] = "image_labels",
         [FV_M] = "m",           [FV_V] = "v",         [FV_RATE] = "rate",
     };
-    return names[role];
+    return (unsigned)role < FV_ROLES ? names[role] : "unknown";
 }
 
 int64_t fv_shape_elements(const fv_shape *shape) {
@@ -72,13 +72,32 @@ int fv_operation_has_pass(const fv_operation *op, fv_pass pass) {
     return fv_operation_signature(op, pass, specs) > 0;
 }
 
+/* Refuses operations one of whose tensors is too large to count. */
+static fv_status require_addressable(const fv_op_info *info, const fv_operation *op) {
+    const int64_t most_elements = (int64_t)1 << 56; /* so that the bytes of FV_MAX_SPECS tensors, twice, fit 63 bits */
+    for (fv_pass pass = 0; pass < FV_PASSES; ++pass) {
+        fv_tensor_spec specs[FV_MAX_SPECS];
+        const int count = info->signature(op, pass, specs);
+        for (int i = 0; i < count; ++i) {
+            int64_t elements = 1;
+            for (int d = 0; d < specs[i].shape.rank; ++d)
+                if (!fv_checked_mul(elements, fv_max(specs[i].shape.dim[d], 1), &elements) || elements > most_elements)
+                    return fv_fail(FV_BAD_INPUT, "%s: tensor %s has more than 2^56 elements", info->name,
+                                   fv_role_name(specs[i].role));
+        }
+    }
+    return FV_OK;
+}
+
 fv_status fv_operation_validate(const fv_operation *op) {
+    if ((unsigned)op->kind >= FV_KINDS)
+        return fv_fail(FV_BAD_INPUT, "operation: no kind has number %d", (int)op->kind);
     const fv_op_info *info = fv_op_info_of(op->kind);
     FV_TRY(info->validate(op));
     const fv_dtype dtype = fv_operation_dtype(op);
     if (dtype != FV_F32 && dtype != FV_F64)
         return fv_fail(FV_BAD_INPUT, "%s: dtype=%s: expected f32 or f64", info->name, fv_dtype_name(dtype));
-    return fv_require_addressable(info, op);
+    return require_addressable(info, op);
 }
 
 int64_t fv_operation_macs(const fv_operation *op, fv_pass pass) {
@@ -107,21 +126,5 @@ fv_status fv_require_product(const char *name, const char *what, const int64_t *
     for (int i = 0; i < count; ++i)
         if (!fv_checked_mul(product, fv_max(factors[i], 1), &product) || product > (int64_t)1 << 62)
             return fv_fail(FV_BAD_INPUT, "%s: %s exceeds 2^62", name, what);
-    return FV_OK;
-}
-
-fv_status fv_require_addressable(const fv_op_info *info, const fv_operation *op) {
-    const int64_t most_elements = (int64_t)1 << 59; /* of 8 bytes: 2^62 bytes */
-    for (fv_pass pass = 0; pass < FV_PASSES; ++pass) {
-        fv_tensor_spec specs[FV_MAX_SPECS];
-        const int count = info->signature(op, pass, specs);
-        for (int i = 0; i < count; ++i) {
-            int64_t elements = 1;
-            for (int d = 0; d < specs[i].shape.rank; ++d)
-                if (!fv_checked_mul(elements, fv_max(specs[i].shape.dim[d], 1), &elements) || elements > most_elements)
-                    return fv_fail(FV_BAD_INPUT, "%s: tensor %s has more than 2^59 elements", info->name,
-                                   fv_role_name(specs[i].role));
-        }
-    }
     return FV_OK;
 }

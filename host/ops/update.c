@@ -36,8 +36,15 @@ static fv_status validate_fraction(const char *name, const char *key, double val
     return FV_OK;
 }
 
+static fv_status validate_decay(const char *name, double value) {
+    if (!(value >= 0 && value < 1e6))
+        return fv_fail(FV_BAD_INPUT, "%s: weight_decay=%g must be at least 0 and below 1e6", name, value);
+    return FV_OK;
+}
+
 static fv_status validate_sgd(const fv_operation *op) {
     FV_TRY(validate_counts("sgd", op->sgd.elements, op->sgd.decayed));
+    FV_TRY(validate_decay("sgd", op->sgd.weight_decay));
     return validate_fraction("sgd", "momentum", op->sgd.momentum);
 }
 
@@ -45,8 +52,9 @@ static fv_status validate_adam(const fv_operation *op) {
     FV_TRY(validate_counts("adam", op->adam.elements, op->adam.decayed));
     FV_TRY(validate_fraction("adam", "beta1", op->adam.beta1));
     FV_TRY(validate_fraction("adam", "beta2", op->adam.beta2));
-    if (!(op->adam.epsilon > 0))
-        return fv_fail(FV_BAD_INPUT, "adam: epsilon=%g must be positive", op->adam.epsilon);
+    FV_TRY(validate_decay("adam", op->adam.weight_decay));
+    if (!(op->adam.epsilon > 0 && op->adam.epsilon < 1e6))
+        return fv_fail(FV_BAD_INPUT, "adam: epsilon=%g must be above 0 and below 1e6", op->adam.epsilon);
     return FV_OK;
 }
 

@@ -13,9 +13,9 @@
 
 #include "base/checked.h"
 #include "base/error.h"
-#include "base/random.h"
 #include "network/session.h"
 #include "training/schedule.h"
+#include "training/shuffle.h"
 
 fv_training_options fv_training_defaults(void) {
     return (fv_training_options){.epochs = 1,
@@ -45,9 +45,9 @@ typedef struct trainer {
     void *device[7]; /* allocations: the members below and the optimizer's */
     int device_count;
     int32_t *order, *predicted; /* device, one per training image */
-    float *loss, *rates;        /* device; rates: [steps][3] */
+    float *loss, *rates;        /* device; rates: [steps_per_epoch][3] */
     int32_t *host_order, *host_predicted;
-    float *host_loss;
+    float *host_loss, *host_rates, *host_parameters;
 } trainer;
 
 static fv_status device_array(trainer *t, int64_t elements, size_t size, void *pointer) {
@@ -83,7 +83,9 @@ static fv_status check(const fv_model *model, const fv_dataset *train, const fv_
                        const fv_training_options *o) {
     FV_TRY(require(o->epochs >= 1 && o->epochs <= 1000000, "epochs", (double)o->epochs, "1 to 1000000"));
     FV_TRY(require(o->batch >= 1 && o->batch <= 1 << 20, "batch", (double)o->batch, "1 to 1048576"));
-    FV_TRY(require(o->peak_rate > 0 && o->peak_rate < 1e6, "learning rate", o->peak_rate, "a positive number"));
+    FV_TRY(require(o->peak_rate > 0 && o->peak_rate < 1e6, "learning rate", o->peak_rate, "above 0 and below 1e6"));
+    FV_TRY(require(o->optimizer == FV_OPTIMIZER_ADAM || o->optimizer == FV_OPTIMIZER_SGD, "optimizer", o->optimizer,
+                   "Adam or SGD"));
     FV_TRY(check_dataset(model->network, train, "training"));
     return test ? check_dataset(model->network, test, "test") : FV_OK;
 }
@@ -106,21 +108,18 @@ static fv_operation update_operation(const fv_network *network, const fv_trainin
                                    .dtype = FV_F32}};
 }
 
-/* The three numbers of every step, see fv_sgd and fv_adam. */
-static fv_status upload_rates(trainer *t) {
+/* The three numbers of each of the epoch's steps, see fv_sgd and fv_adam. */
+static fv_status upload_rates(trainer *t, int64_t first_step) {
     const fv_training_options *o = t->options;
-    float *rates = malloc((size_t)t->steps * 3 * sizeof *rates);
-    if (!rates)
-        return fv_fail(FV_NO_MEMORY, "no memory for %" PRId64 " learning rates", t->steps);
-    for (int64_t i = 0; i < t->steps; ++i) {
-        rates[3 * i] = (float)fv_one_cycle(o->peak_rate, i, t->steps);
-        rates[3 * i + 1] = (float)(1 / (1 - pow(o->beta1, (double)(i + 1))));
-        rates[3 * i + 2] = (float)(1 / (1 - pow(o->beta2, (double)(i + 1))));
+    for (int64_t i = 0; i < t->steps_per_epoch; ++i) {
+        const int64_t step = first_step + i;
+        float *rate = t->host_rates + 3 * i;
+        rate[0] = (float)fv_one_cycle(o->peak_rate, step, t->steps);
+        rate[1] = (float)(1 / (1 - pow(o->beta1, (double)(step + 1))));
+        rate[2] = (float)(1 / (1 - pow(o->beta2, (double)(step + 1))));
     }
     fv_context *context = t->model->context;
-    const fv_status status = context->backend->upload(context, t->rates, rates, (size_t)t->steps * 3 * sizeof *rates);
-    free(rates);
-    return status;
+    return context->backend->upload(context, t->rates, t->host_rates, (size_t)t->steps_per_epoch * 3 * sizeof(float));
 }
 
 static fv_status prepare(trainer *t) {
@@ -138,13 +137,14 @@ static fv_status prepare(trainer *t) {
     FV_TRY(device_array(t, images, sizeof(int32_t), &t->order));
     FV_TRY(device_array(t, images, sizeof(int32_t), &t->predicted));
     FV_TRY(device_array(t, images, sizeof(float), &t->loss));
-    FV_TRY(device_array(t, t->steps * 3, sizeof(float), &t->rates));
+    FV_TRY(device_array(t, t->steps_per_epoch * 3, sizeof(float), &t->rates));
     t->host_order = calloc((size_t)images, sizeof *t->host_order);
     t->host_predicted = calloc((size_t)images, sizeof *t->host_predicted);
     t->host_loss = calloc((size_t)images, sizeof *t->host_loss);
-    if (!t->host_order || !t->host_predicted || !t->host_loss)
+    t->host_rates = calloc((size_t)t->steps_per_epoch * 3, sizeof *t->host_rates);
+    t->host_parameters = calloc((size_t)network->parameter_end + 1, sizeof *t->host_parameters);
+    if (!t->host_order || !t->host_predicted || !t->host_loss || !t->host_rates || !t->host_parameters)
         return fv_fail(FV_NO_MEMORY, "no memory to train on %" PRId64 " images", images);
-    FV_TRY(upload_rates(t));
     FV_TRY(fv_device_dataset_create(context, t->train->images, t->train->labels, images, elements, &t->data));
     FV_TRY(fv_session_create(t->model, batch, images, &t->optimizer, &t->session));
     if (images % batch)
@@ -162,18 +162,8 @@ static void release(trainer *t) {
     free(t->host_order);
     free(t->host_predicted);
     free(t->host_loss);
-}
-
-/* Shuffles by Fisher and Yates with random numbers keyed by (seed, epoch, position). */
-static void shuffle(int32_t *order, int64_t count, uint64_t seed, int64_t epoch) {
-    for (int64_t i = 0; i < count; ++i)
-        order[i] = (int32_t)i;
-    for (int64_t i = count - 1; i > 0; --i) {
-        const uint32_t j = fv_random_below(seed, (uint64_t)epoch, (uint64_t)i, (uint32_t)(i + 1));
-        const int32_t swapped = order[i];
-        order[i] = order[j];
-        order[j] = swapped;
-    }
+    free(t->host_rates);
+    free(t->host_parameters);
 }
 
 /* Queues the steps of one epoch; *done gets the images trained on, fewer than all if on_step asked to stop. */
@@ -185,7 +175,7 @@ static fv_status run_steps(trainer *t, fv_training_result *result, int64_t *done
                               .order = t->order + *done,
                               .loss = t->loss + *done,
                               .predicted = t->predicted + *done,
-                              .rate = t->rates + 3 * result->steps};
+                              .rate = t->rates + 3 * (*done / batch)};
         FV_TRY(fv_session_run(n == batch ? t->session : t->remainder, &step));
         *done += n;
         ++result->steps;
@@ -215,6 +205,21 @@ static fv_status collect(trainer *t, int64_t first_step, int64_t done, fv_epoch 
     return FV_OK;
 }
 
+/* The losses tell of every update but the last one; the parameters tell of that. */
+static fv_status require_finite(trainer *t, int64_t step) {
+    const fv_network *network = t->model->network;
+    FV_TRY(fv_model_get_parameters(t->model, t->host_parameters));
+    for (int i = 0; i < network->parameter_count; ++i) {
+        const fv_parameter *p = &network->parameters[i];
+        for (int64_t e = 0; e < p->elements; ++e)
+            if (!isfinite(t->host_parameters[p->offset + e]))
+                return fv_fail(FV_MISMATCH,
+                               "training diverged: %s holds %g after step %" PRId64 "; try a smaller learning rate",
+                               p->name, (double)t->host_parameters[p->offset + e], step);
+    }
+    return FV_OK;
+}
+
 static fv_status evaluate(fv_model *model, const fv_dataset *data, int64_t *correct) {
     int32_t *labels = malloc((size_t)data->count * sizeof *labels);
     if (!labels)
@@ -232,15 +237,17 @@ static fv_status run_epoch(trainer *t, int64_t number, fv_training_result *resul
     const double start = now();
     const int64_t images = t->train->count, first_step = result->steps;
     int64_t done;
-    shuffle(t->host_order, images, t->options->seed, number);
+    fv_shuffle(t->host_order, images, t->options->seed, number);
     FV_TRY(context->backend->upload(context, t->order, t->host_order, (size_t)images * sizeof(int32_t)));
+    FV_TRY(upload_rates(t, first_step));
     FV_TRY(run_steps(t, result, &done));
     FV_TRY(context->backend->synchronize(context));
 
     fv_epoch epoch = {.epoch = number, .steps = result->steps, .seconds = now() - start, .test_accuracy = NAN};
-    epoch.images_per_second = (double)done / epoch.seconds;
+    epoch.images_per_second = epoch.seconds > 0 ? (double)done / epoch.seconds : 0;
     result->seconds += epoch.seconds;
     FV_TRY(collect(t, first_step, done, &epoch));
+    FV_TRY(require_finite(t, result->steps));
     if (t->test) {
         FV_TRY(evaluate(t->model, t->test, &epoch.test_correct));
         epoch.test_count = t->test->count;
@@ -264,7 +271,7 @@ fv_status fv_train(fv_model *model, const fv_dataset *train, const fv_dataset *t
     fv_status status = prepare(&t);
     for (int64_t epoch = 1; status == FV_OK && epoch <= options->epochs && !result->stopped; ++epoch) {
         status = run_epoch(&t, epoch, result);
-        result->epochs += status == FV_OK && !result->stopped;
+        result->epochs = result->steps / t.steps_per_epoch;
     }
     release(&t);
     return status;

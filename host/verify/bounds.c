@@ -35,8 +35,7 @@ static fv_status take_magnitudes(const fv_tensor_spec *specs, int count, const f
 /* S for sums of products and for updates: the reference on magnitudes. */
 static fv_status sum_bounds(const fv_operation *op, fv_pass pass, fv_role role, const fv_host_tensors *tensors,
                             double factor, double *bounds, int64_t elements) {
-    fv_operation wide = *op;
-    fv_operation_set_dtype(&wide, FV_F64);
+    fv_operation wide = fv_in_double(op);
     if (wide.kind == FV_BATCH) {
         wide.batch.scale = fabs(wide.batch.scale);
         wide.batch.shift = fabs(wide.batch.shift);

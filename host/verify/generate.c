@@ -13,15 +13,14 @@ void fv_host_tensors_release(fv_host_tensors *tensors) {
     memset(tensors, 0, sizeof *tensors);
 }
 
-/* The same operation on double tensors. */
-static fv_operation in_double(const fv_operation *op) {
+fv_operation fv_in_double(const fv_operation *op) {
     fv_operation wide = *op;
     fv_operation_set_dtype(&wide, FV_F64);
     return wide;
 }
 
 fv_status fv_run_reference(const fv_operation *op, fv_pass pass, const fv_host_tensors *tensors) {
-    const fv_operation wide = in_double(op);
+    const fv_operation wide = fv_in_double(op);
     fv_context *reference;
     FV_TRY(fv_context_create("reference", NULL, &reference));
     fv_buffers buffers = {0};
@@ -101,7 +100,7 @@ static int64_t longest_reduction(const fv_operation *op, fv_pass pass) {
 
 fv_status fv_generate(const fv_operation *op, fv_pass pass, fv_fill fill, uint64_t seed, fv_host_tensors *tensors) {
     memset(tensors, 0, sizeof *tensors);
-    const fv_operation wide = in_double(op);
+    const fv_operation wide = fv_in_double(op);
     const int64_t range = exact_range(longest_reduction(op, pass));
     if (fill == FV_EXACT && range < 1)
         return fv_fail(FV_UNSUPPORTED, "sums of more than 2^24 terms are not exact in f32");

@@ -103,6 +103,8 @@ static double element(const fv_tensor_spec *spec, const uint8_t *data, int64_t i
         return ((const int32_t *)(const void *)data)[i];
     case FV_U8:
         return data[i];
+    case FV_DTYPES:
+        break;
     }
     return NAN;
 }
@@ -132,8 +134,7 @@ static fv_status prepare_trial(trial *t, size_t workspace) {
 
 /* Copies the inputs and lets the reference compute on them. */
 static fv_status expect(trial *t) {
-    fv_operation wide = *t->op;
-    fv_operation_set_dtype(&wide, FV_F64);
+    const fv_operation wide = fv_in_double(t->op);
     fv_tensor_spec specs[FV_MAX_SPECS];
     fv_operation_signature(&wide, t->pass, specs);
     for (int i = 0; i < t->count; ++i) {
@@ -178,6 +179,17 @@ static void check_untouched(const trial *t, fv_verdict *verdict) {
     }
 }
 
+/* One run. That it fails, or touches what is not its own, is the kernel's fault. */
+static fv_status run_and_judge(trial *t, const fv_call *call, fv_verdict *verdict) {
+    const fv_status status = run_once(t, call);
+    if (status == FV_MISMATCH || status == FV_DEVICE)
+        judge(verdict, FV_FAILED, "%s", fv_error_message());
+    else if (status != FV_OK)
+        return status;
+    check_untouched(t, verdict);
+    return FV_OK;
+}
+
 static void note_wrong(fv_verdict *verdict, const fv_tensor_spec *spec, int64_t index, double expected, double got,
                        double bound) {
     if (verdict->wrong == 0)
@@ -189,7 +201,7 @@ static void note_wrong(fv_verdict *verdict, const fv_tensor_spec *spec, int64_t 
         verdict->point[verdict->points++] = (fv_point){index, expected, got, bound};
 }
 
-/* Compares one output; returns how many of the expected elements are not zero. */
+/* Compares one output and adds to *nonzero how many of the expected elements are not zero. */
 static fv_status compare(const trial *t, int i, fv_fill fill, fv_verdict *verdict, int64_t *nonzero) {
     const fv_tensor_spec *spec = &t->specs[i];
     const int64_t elements = fv_shape_elements(&spec->shape);
@@ -237,7 +249,7 @@ static fv_status check_repeat(trial *t, const fv_call *call, fv_verdict *verdict
             FV_TRY_GOTO(status, fv_fail(FV_NO_MEMORY, "no memory to compare two runs"), done);
         memcpy(first[i], t->tensor[i].after + BAND, t->tensor[i].bytes);
     }
-    FV_TRY_GOTO(status, run_once(t, call), done);
+    FV_TRY_GOTO(status, run_and_judge(t, call, verdict), done);
     verdict->deterministic = true;
     for (int i = 0; i < t->count; ++i)
         verdict->deterministic &= !memcmp(first[i], t->tensor[i].after + BAND, t->tensor[i].bytes);
@@ -299,15 +311,7 @@ fv_status fv_verify(fv_context *context, const fv_kernel *kernel, const fv_opera
         goto done;
     FV_TRY_GOTO(status, prepare_trial(&t, call.workspace), done);
     FV_TRY_GOTO(status, expect(&t), done);
-    status = run_once(&t, &call);
-    if (status == FV_MISMATCH || status == FV_DEVICE) {
-        judge(verdict, FV_FAILED, "%s", fv_error_message());
-        status = FV_OK;
-        goto done;
-    }
-    if (status != FV_OK)
-        goto done;
-    check_untouched(&t, verdict);
+    FV_TRY_GOTO(status, run_and_judge(&t, &call, verdict), done);
     FV_TRY_GOTO(status, compare_all(&t, kernel->omits, fill, verdict), done);
     FV_TRY_GOTO(status, check_repeat(&t, &call, verdict), done);
 done:

@@ -64,6 +64,9 @@ void fv_host_tensors_release(fv_host_tensors *tensors);
  * the reference's forward pass on generated inputs, so that they are consistent. Outputs are allocated. */
 fv_status fv_generate(const fv_operation *op, fv_pass pass, fv_fill fill, uint64_t seed, fv_host_tensors *tensors);
 
+/* The same operation on double tensors. */
+fv_operation fv_in_double(const fv_operation *op);
+
 /* Runs the reference on such tensors. */
 fv_status fv_run_reference(const fv_operation *op, fv_pass pass, const fv_host_tensors *tensors);
 

@@ -18,9 +18,9 @@ typedef struct fv_context fv_context;
 typedef enum fv_thread_order { FV_ORDER_FORWARD, FV_ORDER_REVERSE, FV_ORDER_RANDOM } fv_thread_order;
 
 typedef struct fv_context_options {
-    int threads;      /* CPU threads; 0: all that this process may use */
+    int threads;                  /* CPU threads; 0: all that this process may use */
     fv_thread_order thread_order; /* emulated only */
-    uint64_t seed;    /* of the random thread order */
+    uint64_t seed;                /* of the random thread order */
 } fv_context_options;
 
 /* Names of the backends compiled in, NULL-terminated, best first: of "cuda", "cudnn", "onednn", "emulated",

@@ -41,6 +41,7 @@ FV_API int64_t fv_network_parameters(const fv_network *network);
 /* A model with freshly initialised parameters (uniform within +-1/sqrt(fan-in), PyTorch's default: He et al. 2015 with
  * a = sqrt(5)), the same for the same seed on every backend. Copies the network. */
 FV_API fv_status fv_model_create(fv_context *context, const fv_network *network, uint64_t seed, fv_model **model);
+/* Before its context. NULL is fine. */
 FV_API void fv_model_destroy(fv_model *model);
 FV_API const fv_network *fv_model_network(const fv_model *model);
 

@@ -1,7 +1,7 @@
 /* Operations: what is to be computed, apart from who computes it.
  *
- * One plain struct describes each operation. Backends, the verifier, the benchmarks and the networks all start from it,
- * and its text form (fv_operation_parse, fv_operation_print) is what messages show and command lines take:
+ * One plain struct describes each operation. Backends, the verifier and the networks all start from it, and its text
+ * form (fv_operation_parse, fv_operation_print) is what messages show and case files hold:
  *
  *     conv2d n=50 c=64 h=56 w=56 k=64 kernel=3x3 stride=1 pad=1 dilation=1 groups=1 bias=0 dtype=f32
  *
@@ -21,7 +21,7 @@
 extern "C" {
 #endif
 
-typedef enum fv_dtype { FV_F32, FV_F64, FV_I32, FV_U8 } fv_dtype;
+typedef enum fv_dtype { FV_F32, FV_F64, FV_I32, FV_U8, FV_DTYPES } fv_dtype;
 
 enum { FV_MAX_RANK = 4 };
 
@@ -196,7 +196,7 @@ FV_API fv_status fv_operation_parse(const char *text, fv_operation *operation);
 FV_API int fv_operation_print(const fv_operation *operation, char *buffer, size_t size);
 
 /* FV_OK if extents are positive (n may be 0), the output is not empty by geometry, groups divide the channels, and
- * every tensor's byte count fits 63 bits. */
+ * no tensor has more than 2^56 elements. */
 FV_API fv_status fv_operation_validate(const fv_operation *operation);
 
 /* 1 if the operation has this pass (an update has only FV_FORWARD, a relu no FV_BACKWARD_WEIGHTS). */
@@ -216,6 +216,9 @@ FV_API int64_t fv_conv2d_p(const fv_conv2d *d);
 FV_API int64_t fv_conv2d_q(const fv_conv2d *d);
 FV_API int64_t fv_maxpool_p(const fv_maxpool *d);
 FV_API int64_t fv_maxpool_q(const fv_maxpool *d);
+
+/* The type of argmax: FV_U8 for windows of up to 256 positions, else FV_I32. */
+FV_API fv_dtype fv_maxpool_argmax(const fv_maxpool *d);
 
 #ifdef __cplusplus
 }

@@ -11,7 +11,7 @@ extern "C" {
 
 typedef enum fv_optimizer { FV_OPTIMIZER_ADAM, FV_OPTIMIZER_SGD } fv_optimizer;
 
-/* One completed epoch. Train loss and accuracy are running figures: each batch before its own update. */
+/* One epoch, completed or stopped. Train loss and accuracy are running figures: each batch before its own update. */
 typedef struct fv_epoch {
     int64_t epoch;         /* from 1 */
     int64_t steps;         /* optimizer steps so far, over all epochs */
@@ -31,7 +31,7 @@ typedef struct fv_training_options {
     double beta1, beta2; /* Adam; beta1 is SGD's momentum */
     double weight_decay; /* on weights, not on biases */
     uint64_t seed;       /* of the shuffling */
-    /* Called after each step with steps done and steps in all; return nonzero to stop early, keeping what was
+    /* Called after each step with steps done (on a GPU: queued) and steps in all; return nonzero to stop early, keeping what was
      * learned. */
     int (*on_step)(void *user, int64_t step, int64_t steps);
     void (*on_epoch)(void *user, const fv_epoch *epoch);
@@ -50,7 +50,7 @@ typedef struct fv_training_result {
 } fv_training_result;
 
 /* Trains in place. test may be NULL. The same model, data, options, backend and thread count give the same bits.
- * A loss that is not finite stops with FV_MISMATCH and names the step. */
+ * A loss that is not finite stops with FV_MISMATCH and names the step, and so does a parameter. */
 FV_API fv_status fv_train(fv_model *model, const fv_dataset *train, const fv_dataset *test,
                           const fv_training_options *options, fv_training_result *result);
 

@@ -36,7 +36,7 @@ extra=$(nm -D --defined-only "$library/libfovea.so" | awk '$2 ~ /[TDBR]/ && $3 !
   grep -rqw -- "$symbol" "$source/include/fovea" || echo "$symbol"; done)
 [ -z "$extra" ] || fail "exported, but not public: $extra"
 # The installed program finds the installed data.
-mkdir -p elsewhere && cd elsewhere && "$scratch/prefix/bin/fovea" train --epochs=0 2>err.txt
-grep -q 'expected a whole number' err.txt || fail "the installed program: $(cat err.txt)"
+mkdir -p elsewhere && cd elsewhere && "$scratch/prefix/bin/fovea" train --out no-such-folder/x 2>err.txt
+grep -q 'no-such-folder/x' err.txt || fail "the installed program: $(cat err.txt)" # data is read before that
 cd ..
 finish

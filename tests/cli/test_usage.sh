@@ -18,12 +18,21 @@ expect 2 "unexpected argument 'mnist'" "$fovea" train mnist
 expect 2 "--epochs=0: expected a whole number from 1" "$fovea" train --epochs=0
 expect 2 "--epochs=1.5: expected a whole number" "$fovea" train --epochs=1.5
 expect 2 "--batch=many: expected a whole number" "$fovea" train --batch=many
-expect 2 "--lr=-1: expected a positive number" "$fovea" train --lr=-1
-expect 2 "--lr=nan: expected a positive number" "$fovea" train --lr=nan
+expect 2 "--lr=-1: expected a number above 0" "$fovea" train --lr=-1
+expect 2 "--lr=nan: expected a number above 0" "$fovea" train --lr=nan
 expect 2 "--seed=: expected a whole number" "$fovea" train --seed=
 expect 2 "unknown backend 'gpu'" "$fovea" train --backend gpu --data "$source/data/mnist"
 expect 2 "no-such-folder" "$fovea" train --data no-such-folder
 expect 2 "no-such-folder" "$fovea" train --data "$source/data/mnist" --out no-such-folder/weights.safetensors
+
+expect 2 "--lr=2e6: expected a number above 0" "$fovea" train --lr=2e6
+# What cannot be written shows before the work: no epoch is run, nothing is left behind.
+mkdir folder
+for out in folder folder/ "" no-such-folder/x; do
+  expect 2 "cannot" "$fovea" train --data "$source/data/mnist" --out "$out"
+  [ ! -s out.txt ] || fail "--out '$out' trained first: $(cat out.txt)"
+done
+[ -z "$(find . -name '*.jsonl')" ] || fail "stray logs: $(find . -name '*.jsonl')"
 
 # Each damaged file gets its line, and an existing model stays.
 small_mnist data 64 32

@@ -50,8 +50,12 @@ static fv_status create_stream(fv_onednn_device *device) {
 }
 
 static fv_status open_onednn(fv_context *context, const fv_context_options *options) {
-    if (options->threads < 0)
-        return fv_fail(FV_BAD_INPUT, "onednn: threads=%d must be at least 0", options->threads);
+    /* More than there are processors is slow, but repeats the bits of a larger machine. Beyond reason, OpenMP would end
+     * the process when the system refuses it a thread. */
+    const int most = omp_get_num_procs() > 64 ? omp_get_num_procs() : 64;
+    if (options->threads < 0 || options->threads > most)
+        return fv_fail(FV_BAD_INPUT, "onednn: %d threads: expected 1 to %d, or 0 for one per processor",
+                       options->threads, most);
     fv_onednn_device *device = calloc(1, sizeof *device);
     if (!device)
         return fv_fail(FV_NO_MEMORY, "onednn: no memory for a device");

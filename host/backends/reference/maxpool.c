@@ -3,14 +3,10 @@
 
 #include <math.h>
 
-/* argmax is u8 for small windows and i32 for large ones; see fv_maxpool. */
-static bool byte_index(const fv_maxpool *d) {
-    return d->r * d->s <= 256;
-}
-
 static void maxpool_forward(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_maxpool *d = &op->maxpool;
     const int64_t height = fv_maxpool_p(d), width = fv_maxpool_q(d);
+    const bool bytes = fv_maxpool_argmax(d) == FV_U8;
     const double *x = at[FV_X];
     double *y = at[FV_Y];
     int64_t out = 0;
@@ -35,7 +31,7 @@ static void maxpool_forward(const fv_operation *op, void *const at[FV_ROLES]) {
                             }
                         }
                     y[out] = best;
-                    if (byte_index(d))
+                    if (bytes)
                         ((uint8_t *)at[FV_ARGMAX])[out] = (uint8_t)position;
                     else
                         ((int32_t *)at[FV_ARGMAX])[out] = (int32_t)position;
@@ -45,6 +41,7 @@ static void maxpool_forward(const fv_operation *op, void *const at[FV_ROLES]) {
 static void maxpool_backward_data(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_maxpool *d = &op->maxpool;
     const int64_t height = fv_maxpool_p(d), width = fv_maxpool_q(d);
+    const bool bytes = fv_maxpool_argmax(d) == FV_U8;
     const double *dy = at[FV_DY];
     double *dx = at[FV_DX];
     for (int64_t i = 0; i < d->n * d->h * d->w * d->c; ++i)
@@ -55,7 +52,7 @@ static void maxpool_backward_data(const fv_operation *op, void *const at[FV_ROLE
             for (int64_t q = 0; q < width; ++q)
                 for (int64_t c = 0; c < d->c; ++c, ++out) {
                     const int64_t position =
-                        byte_index(d) ? ((const uint8_t *)at[FV_ARGMAX])[out] : ((const int32_t *)at[FV_ARGMAX])[out];
+                        bytes ? ((const uint8_t *)at[FV_ARGMAX])[out] : ((const int32_t *)at[FV_ARGMAX])[out];
                     const int64_t row = p * d->stride_h + position / d->s * d->dilation_h - d->pad_top;
                     const int64_t col = q * d->stride_w + position % d->s * d->dilation_w - d->pad_left;
                     /* outside only for a window wholly in the padding */
