@@ -51,9 +51,8 @@ static void drop(tracked *t) {
 }
 
 static fv_operation in_double(const fv_layer *layer) {
-    fv_operation op = fv_layer_operation(layer, BATCH);
-    fv_operation_set_dtype(&op, FV_F64);
-    return op;
+    const fv_operation op = fv_layer_operation(layer, BATCH);
+    return fv_in_double(&op);
 }
 
 static void reference(const fv_operation *op, fv_pass pass, void *const at[FV_ROLES]) {
