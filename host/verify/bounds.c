@@ -48,7 +48,7 @@ static fv_status sum_bounds(const fv_operation *op, fv_pass pass, fv_role role, 
         status = fv_run_reference(&wide, pass, &magnitudes);
     if (status == FV_OK)
         for (int64_t i = 0; i < elements; ++i)
-            bounds[i] = factor * fabs(((const double *)magnitudes.at[role])[i]);
+            bounds[i] = factor * ((const double *)magnitudes.at[role])[i];
     fv_host_tensors_release(&magnitudes);
     return status;
 }

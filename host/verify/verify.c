@@ -38,6 +38,8 @@ typedef struct trial {
     fv_context *context;
     const fv_operation *op;
     fv_pass pass;
+    fv_fill fill;
+    unsigned omits; /* the kernel's */
     int count;
     fv_tensor_spec specs[FV_MAX_SPECS]; /* as the kernel sees them */
     guarded tensor[FV_MAX_SPECS + 1];   /* the last one is the workspace */
@@ -158,6 +160,10 @@ static fv_status run_once(trial *t, const fv_call *call) {
     return status;
 }
 
+static bool omitted(const trial *t, int i) {
+    return t->omits >> t->specs[i].role & 1;
+}
+
 static const char *tensor_name(const trial *t, int i) {
     return i == t->count ? "workspace" : fv_role_name(t->specs[i].role);
 }
@@ -174,8 +180,10 @@ static void check_untouched(const trial *t, fv_verdict *verdict) {
                 return;
             }
         }
-        if (i < t->count && t->specs[i].direction == FV_IN && memcmp(g->after + BAND, g->before, g->bytes))
-            judge(verdict, FV_FAILED, "wrote to its input %s", tensor_name(t, i));
+        const bool input = i < t->count && t->specs[i].direction == FV_IN;
+        if ((input || (i < t->count && omitted(t, i))) && memcmp(g->after + BAND, g->before, g->bytes))
+            judge(verdict, FV_FAILED, "wrote to %s %s", input ? "its input" : "what it says it omits,",
+                  tensor_name(t, i));
     }
 }
 
@@ -202,14 +210,14 @@ static void note_wrong(fv_verdict *verdict, const fv_tensor_spec *spec, int64_t 
 }
 
 /* Compares one output and adds to *nonzero how many of the expected elements are not zero. */
-static fv_status compare(const trial *t, int i, fv_fill fill, fv_verdict *verdict, int64_t *nonzero) {
+static fv_status compare(const trial *t, int i, fv_verdict *verdict, int64_t *nonzero) {
     const fv_tensor_spec *spec = &t->specs[i];
     const int64_t elements = fv_shape_elements(&spec->shape);
     double *bounds = calloc((size_t)elements + 1, sizeof *bounds);
     if (!bounds)
         return fv_fail(FV_NO_MEMORY, "no memory for %" PRId64 " error bounds", elements);
     fv_status status = FV_OK;
-    if (fill == FV_BOUNDED)
+    if (t->fill == FV_BOUNDED)
         status = fv_error_bounds(t->op, t->pass, spec->role, &t->inputs, &t->results, bounds);
     for (int64_t e = 0; status == FV_OK && e < elements; ++e) {
         const double expected = expected_element(spec, t->results.at[spec->role], e);
@@ -226,11 +234,11 @@ static fv_status compare(const trial *t, int i, fv_fill fill, fv_verdict *verdic
     return status;
 }
 
-static fv_status compare_all(trial *t, unsigned omits, fv_fill fill, fv_verdict *verdict) {
+static fv_status compare_all(trial *t, fv_verdict *verdict) {
     int64_t nonzero = 0;
     for (int i = 0; i < t->count; ++i)
-        if (t->specs[i].direction != FV_IN && !(omits >> t->specs[i].role & 1))
-            FV_TRY(compare(t, i, fill, verdict, &nonzero));
+        if (t->specs[i].direction != FV_IN && !omitted(t, i))
+            FV_TRY(compare(t, i, verdict, &nonzero));
     if (verdict->wrong)
         judge(verdict, FV_FAILED, "%" PRId64 " of %" PRId64 " elements of %s are wrong", verdict->wrong,
               fv_shape_elements(&verdict->spec.shape), fv_role_name(verdict->spec.role));
@@ -255,6 +263,12 @@ static fv_status check_repeat(trial *t, const fv_call *call, fv_verdict *verdict
         verdict->deterministic &= !memcmp(first[i], t->tensor[i].after + BAND, t->tensor[i].bytes);
     if (!verdict->deterministic && call->kernel->deterministic)
         judge(verdict, FV_FAILED, "two runs differ, but the table calls it deterministic");
+    /* Bits that may differ must still be right. */
+    fv_verdict second = {.outcome = FV_PASSED};
+    if (!verdict->deterministic && verdict->outcome != FV_FAILED)
+        FV_TRY_GOTO(status, compare_all(t, &second), done);
+    if (second.outcome == FV_FAILED)
+        *verdict = second;
 done:
     for (int i = 0; i < t->count; ++i)
         free(first[i]);
@@ -299,7 +313,7 @@ fv_status fv_verify(fv_context *context, const fv_kernel *kernel, const fv_opera
     if (status != FV_OK)
         return status == FV_UNSUPPORTED ? FV_OK : status;
 
-    trial t = {.context = context, .op = op, .pass = pass};
+    trial t = {.context = context, .op = op, .pass = pass, .fill = fill, .omits = kernel->omits};
     t.count = fv_operation_signature(op, pass, t.specs);
     status = fv_generate(op, pass, fill, seed, &t.inputs);
     if (status == FV_UNSUPPORTED) {
@@ -312,7 +326,7 @@ fv_status fv_verify(fv_context *context, const fv_kernel *kernel, const fv_opera
     FV_TRY_GOTO(status, prepare_trial(&t, call.workspace), done);
     FV_TRY_GOTO(status, expect(&t), done);
     FV_TRY_GOTO(status, run_and_judge(&t, &call, verdict), done);
-    FV_TRY_GOTO(status, compare_all(&t, kernel->omits, fill, verdict), done);
+    FV_TRY_GOTO(status, compare_all(&t, verdict), done);
     FV_TRY_GOTO(status, check_repeat(&t, &call, verdict), done);
 done:
     release_trial(&t);
