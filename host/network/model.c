@@ -178,6 +178,13 @@ done:
     return status;
 }
 
+static const fv_parameter *find_parameter(const fv_network *network, const char *name) {
+    for (int i = 0; i < network->parameter_count; ++i)
+        if (!strcmp(network->parameters[i].name, name))
+            return &network->parameters[i];
+    return NULL;
+}
+
 /* Each parameter must be there with its shape, and nothing else. Checked before any memory is taken: a text may claim
  * any size, a file holds what it holds. */
 static fv_status require_tensors(const char *path, const fv_safetensors *file, const fv_network *network) {
@@ -192,9 +199,10 @@ static fv_status require_tensors(const char *path, const fv_safetensors *file, c
                            "%s: tensor %s %s: expected f32 with %" PRId64 " elements, as its network says", path,
                            p->name, tensor ? "has another type or shape" : "is missing", p->elements);
     }
-    if (file->tensor_count != (size_t)network->parameter_count)
-        return fv_fail(FV_BAD_INPUT, "%s: %zu tensors: its network has %d", path, file->tensor_count,
-                       network->parameter_count);
+    for (size_t i = 0; i < file->tensor_count; ++i)
+        if (!find_parameter(network, file->tensors[i].name))
+            return fv_fail(FV_BAD_INPUT, "%s: tensor %s: its network has none of that name", path,
+                           file->tensors[i].name);
     return FV_OK;
 }
 

@@ -70,8 +70,8 @@ typedef struct fv_conv2d {
 
 /* y[n,p,q,c] = the largest x in the window; argmax holds its position r*S + s within the window. Ties go to the first
  * in row-major order and padding never wins; a window wholly in the padding gives -inf and argmax 0, and its gradient
- * goes nowhere. What a NaN in the window gives is the backend's affair. argmax is u8 where the window has at most 256
- * positions, else i32. */
+ * goes nowhere. What a window with a NaN, or with nothing above -inf, gives is the backend's affair. argmax is u8 where
+ * the window has at most 256 positions, else i32. */
 typedef struct fv_maxpool {
     int64_t n, c, h, w, r, s; /* as in fv_window2d, up to dilation_w */
     int64_t stride_h, stride_w;

@@ -37,9 +37,42 @@ static void backends(void **state) {
     assert_int_equal(fv_context_create("gpu", NULL, &context), FV_BAD_INPUT);
     assert_null(context);
     assert_non_null(strstr(fv_error_message(), "unknown backend 'gpu': expected auto"));
-    assert_int_equal(fv_context_create("auto", NULL, &context), FV_OK);
-    fv_context_destroy(context);
     fv_context_destroy(NULL);
+    static const char *const optional[] = {"cuda", "cudnn", "onednn"};
+    for (int i = 0; i < 3; ++i)
+        if (!fv_backend_find(optional[i])) {
+            assert_int_equal(fv_context_create(optional[i], NULL, &context), FV_UNSUPPORTED);
+            assert_non_null(strstr(fv_error_message(), "is not in this build: "));
+        }
+}
+
+/* "auto" is the first of these that opens: the GPU, then the vendor on the CPU, then plain loops. */
+static void automatic(void **state) {
+    (void)state;
+    static const char *const order[] = {"cuda", "onednn", "reference"};
+    fv_context *best = NULL, *context;
+    for (size_t i = 0; !best && i < sizeof order / sizeof order[0]; ++i)
+        fv_context_create(order[i], NULL, &best);
+    assert_non_null(best);
+    assert_int_equal(fv_context_create("auto", NULL, &context), FV_OK);
+    assert_string_equal(fv_context_backend(context), fv_context_backend(best));
+    fv_context_destroy(context);
+    fv_context_destroy(best);
+}
+
+static void unreasonable_options(void **state) {
+    (void)state;
+    fv_context *context;
+    static const int threads[] = {-1, 1 << 30};
+    for (size_t i = 0; fv_backend_find("onednn") && i < sizeof threads / sizeof threads[0]; ++i) {
+        const fv_context_options options = {.threads = threads[i]};
+        assert_int_equal(fv_context_create("onednn", &options, &context), FV_BAD_INPUT);
+        assert_non_null(strstr(fv_error_message(), "threads"));
+        assert_null(context);
+    }
+    const fv_context_options options = {.thread_order = (fv_thread_order)3};
+    assert_int_equal(fv_context_create("emulated", &options, &context), FV_BAD_INPUT);
+    assert_non_null(strstr(fv_error_message(), "thread order"));
 }
 
 /* Names are unique within operation, pass, dtype and backend: they are how a user asks for one kernel. */
@@ -75,6 +108,7 @@ static void tensors(void **state) {
     assert_non_null(strstr(fv_error_message(), "23 bytes given, but it has 24"));
     fv_tensor_destroy(tensor);
     assert_int_equal(fv_tensor_create(context, FV_F32, (fv_shape){5, {1}}, &tensor), FV_BAD_INPUT);
+    assert_int_equal(fv_tensor_create(context, FV_F32, (fv_shape){-1, {1}}, &tensor), FV_BAD_INPUT);
     assert_int_equal(fv_tensor_create(context, FV_F32, (fv_shape){1, {-1}}, &tensor), FV_BAD_INPUT);
     assert_int_equal(fv_tensor_create(context, FV_F64, (fv_shape){2, {1LL << 31, 1LL << 31}}, &tensor), FV_BAD_INPUT);
     assert_int_equal(fv_tensor_create(context, FV_F32, (fv_shape){1, {1LL << 60}}, &tensor), FV_NO_MEMORY);
@@ -98,6 +132,16 @@ static void execute_checks_its_tensors(void **state) {
     at[FV_W] = wide;
     assert_int_equal(fv_execute(context, &op, FV_FORWARD, at), FV_BAD_INPUT);
     assert_string_equal(fv_error_message(), "linear forward: tensor w is f64 [3,4]: expected f32 [4,3]");
+    static const fv_tensor_spec wrong[] = {{.dtype = FV_F64, .shape = {2, {4, 3}}},
+                                           {.dtype = FV_F32, .shape = {2, {3, 4}}},
+                                           {.dtype = FV_F32, .shape = {3, {4, 3, 1}}}};
+    for (int i = 0; i < 3; ++i) {
+        fv_tensor_destroy(wide);
+        assert_int_equal(fv_tensor_create(context, wrong[i].dtype, wrong[i].shape, &wide), FV_OK);
+        at[FV_W] = wide;
+        assert_int_equal(fv_execute(context, &op, FV_FORWARD, at), FV_BAD_INPUT);
+        assert_non_null(strstr(fv_error_message(), ": expected f32 [4,3]"));
+    }
     assert_int_equal(fv_tensor_create(other, FV_F32, (fv_shape){2, {4, 3}}, &foreign), FV_OK);
     at[FV_W] = foreign;
     assert_int_equal(fv_execute(context, &op, FV_FORWARD, at), FV_BAD_INPUT);
@@ -187,6 +231,11 @@ static float *train_on(fv_context *context) {
         fail_msg("%s", fv_error_message());
     float *parameters = malloc((size_t)network->parameter_end * sizeof *parameters);
     assert_int_equal(fv_model_get_parameters(model, parameters), FV_OK);
+    /* batches of the same size out of sets of different sizes */
+    static uint8_t many[270 * 36];
+    int32_t predicted[270];
+    for (int count = 270; count >= 260; count -= 5)
+        assert_int_equal(fv_model_predict(model, many, count, predicted, NULL), FV_OK);
     fv_model_destroy(model);
     fv_network_destroy(network);
     return parameters;
@@ -210,6 +259,83 @@ static void stands_in_across_memories(void **state) {
     fv_context_destroy(near);
 }
 
+/* ---- which row is chosen */
+
+static fv_status do_nothing(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) {
+    (void)context, (void)op, (void)state, (void)buffers;
+    return FV_OK;
+}
+static const char *only_even(const fv_operation *op) {
+    return op->relu.elements % 2 ? "odd" : NULL;
+}
+
+#define RELU_ROW(name_, ...)                                                                                           \
+    { .kind = FV_RELU, .pass = FV_FORWARD, .dtype = FV_F32, .name = name_, .run = do_nothing, __VA_ARGS__ }
+
+static const fv_kernel first_rows[] = {RELU_ROW("hopper", .min_capability = 90),
+                                       RELU_ROW("even", .min_capability = 80, .supports = only_even), FV_KERNELS_END};
+static const fv_kernel last_rows[] = {RELU_ROW("any", .min_capability = 80), FV_KERNELS_END};
+static const fv_kernel *const first_table[] = {first_rows, NULL}, *const last_table[] = {last_rows, NULL};
+static const fv_kernel *const both_tables[] = {first_rows, last_rows, NULL};
+
+/* The kernel and the notice of a relu on a device. */
+static const char *chosen(const fv_backend *backend, int capability, int64_t elements, notices *seen, bool *bridged) {
+    fv_context context = {.backend = backend, .capability = capability};
+    const fv_operation op = {.kind = FV_RELU, .relu = {elements, FV_F32}};
+    fv_call call;
+    *seen = (notices){0};
+    fv_context_on_notice(&context, take_notice, seen);
+    assert_int_equal(fv_call_prepare(&call, &context, &op, FV_FORWARD), FV_OK);
+    const char *name = call.kernel->name;
+    *bridged = call.bridged;
+    fv_call_release(&call);
+    return name;
+}
+
+/* The first row that the device is able and the row willing to run; a notice only where none is. */
+static void chooses_by_capability(void **state) {
+    (void)state;
+    notices seen;
+    bool bridged;
+    fv_backend device = far_backend;
+    device.tables = both_tables;
+    assert_string_equal(chosen(&device, 90, 4, &seen, &bridged), "hopper");
+    assert_string_equal(chosen(&device, 89, 4, &seen, &bridged), "even");
+    assert_string_equal(chosen(&device, 80, 4, &seen, &bridged), "even");
+    assert_string_equal(chosen(&device, 80, 5, &seen, &bridged), "any");
+    assert_int_equal(seen.count, 0);
+    assert_false(bridged);
+    chosen(&device, 75, 4, &seen, &bridged);
+    assert_true(bridged);
+    assert_string_equal(seen.last,
+                        "far: relu forward is done by reference (the device's compute capability is too low)");
+    fv_context context = {.backend = &device, .capability = 80};
+    fv_call call;
+    const fv_operation op = {.kind = FV_RELU, .relu = {4, FV_F32}};
+    assert_int_equal(fv_call_prepare_kernel(&call, &context, &first_rows[0], &op, FV_FORWARD), FV_UNSUPPORTED);
+    assert_string_equal(fv_error_message(), "far hopper: the device's compute capability is too low");
+}
+
+/* Before the reference comes the backend that works on the same memory. */
+static void stand_in_comes_first(void **state) {
+    (void)state;
+    notices seen;
+    bool bridged;
+    fv_backend helper = far_backend, device = far_backend;
+    helper.name = "near";
+    helper.tables = last_table;
+    device.tables = first_table;
+    device.stand_in = &helper;
+    assert_string_equal(chosen(&device, 80, 4, &seen, &bridged), "even");
+    assert_int_equal(seen.count, 0);
+    assert_string_equal(chosen(&device, 80, 5, &seen, &bridged), "any");
+    assert_false(bridged);
+    assert_int_equal(seen.count, 1);
+    assert_string_equal(seen.last, "far: relu forward is done by near (the device's compute capability is too low)");
+    chosen(&device, 75, 5, &seen, &bridged);
+    assert_true(bridged);
+}
+
 /* The emulated backend has no f64 kernels: the reference takes over, and says so once. */
 static void stands_in_on_the_host(void **state) {
     (void)state;
@@ -231,18 +357,36 @@ static void stands_in_on_the_host(void **state) {
     assert_memory_equal(out, expected, sizeof out);
     assert_int_equal(seen.count, 1);
     assert_string_equal(seen.last, "emulated: relu forward is done by reference (no kernel of this dtype)");
+    /* backward it is another pass, and says so too; in f32 nobody stands in */
     fv_tensor_destroy(at[FV_X]);
+    at[FV_DY] = at[FV_Y];
+    assert_int_equal(fv_tensor_create(context, FV_F64, (fv_shape){1, {3}}, &at[FV_DX]), FV_OK);
+    assert_int_equal(fv_execute(context, &op, FV_BACKWARD_DATA, at), FV_OK);
+    assert_int_equal(seen.count, 2);
+    fv_tensor_destroy(at[FV_DX]);
     fv_tensor_destroy(at[FV_Y]);
+    assert_int_equal(fv_operation_parse("sgd elements=3", &op), FV_OK);
+    static const fv_role roles[] = {FV_W, FV_DW, FV_M, FV_RATE};
+    for (int i = 0; i < 4; ++i)
+        assert_int_equal(fv_tensor_create(context, FV_F32, (fv_shape){1, {3}}, &at[roles[i]]), FV_OK);
+    assert_int_equal(fv_execute(context, &op, FV_FORWARD, at), FV_OK);
+    assert_int_equal(seen.count, 2);
+    for (int i = 0; i < 4; ++i)
+        fv_tensor_destroy(at[roles[i]]);
     fv_context_destroy(context);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(backends),
+        cmocka_unit_test(automatic),
+        cmocka_unit_test(unreasonable_options),
         cmocka_unit_test(rows_are_named),
         cmocka_unit_test(tensors),
         cmocka_unit_test(execute_checks_its_tensors),
         cmocka_unit_test(stands_in_across_memories),
+        cmocka_unit_test(chooses_by_capability),
+        cmocka_unit_test(stand_in_comes_first),
         cmocka_unit_test(stands_in_on_the_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,20 +1,13 @@
-/* Networks: text, layout, models, prediction, training. The backend is the reference: small networks only. */
+/* Networks: text, layout, models, prediction, files. The backend is the reference: small networks only. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include <cmocka.h>
+#include "scratch.h"
+#include "small.h"
 
-#include <fovea/fovea.h>
-
+#include "formats/safetensors.h"
 #include "network/network.h"
-#include "training/schedule.h"
 
 static void digits_network(void **state) {
     (void)state;
@@ -36,6 +29,8 @@ static void digits_network(void **state) {
     }
     assert_string_equal(network->parameters[1].name, "conv2.weight");
     assert_int_equal(network->parameters[1].fan_in, 24 * 9);
+    assert_int_equal(network->parameters[2].fan_in, 800);
+    assert_int_equal(network->parameters[6].fan_in, 800); /* of linear1.bias: its weight's */
     fv_network_destroy(network);
 }
 
@@ -56,10 +51,14 @@ static void layer_options(void **state) {
     assert_int_equal(network->layers[1].output.dim[0], 5);
     assert_int_equal(network->layers[1].output.dim[1], 3);
     assert_int_equal(network->layers[0].bias, -1);
+    assert_int_equal(network->parameters[0].fan_in, 9);
+    assert_int_equal(network->parameters[1].fan_in, 5 * 3 * 4);
     assert_int_equal(fv_network_parameters(network), 4 * 9 + 5 * 3 * 4 * 7);
     assert_true(network->scale == 0.5 && network->shift == 0);
     fv_network_destroy(network);
 }
+
+#define SIXTY_FOUR_DIGITS "1000000000000000000000000000000000000000000000000000000000000002"
 
 /* One line that names the place. */
 static void bad_networks(void **state) {
@@ -70,8 +69,14 @@ static void bad_networks(void **state) {
         {"conv 3 3x3", "network line 1: expected 'input"},
         {"input 28x28", "network line 1: expected 'input"},
         {"input 28x28x0\nlinear 1", "network line 1: expected 'input"},
+        {"input 0x28x1\nlinear 1", "network line 1: expected 'input"},
+        {"input 28x0x1\nlinear 1", "network line 1: expected 'input"},
+        {"inputs 28x28x1\nlinear 1", "network line 1: expected 'input"},
         {"input 28x28x1x1\nlinear 1", "network line 1: expected 'input"},
         {"input 28x28x1 scale=x\nlinear 1", "network line 1: input: scale=x: expected a number"},
+        {"input 28x28x1 scale=nan\nlinear 1", "network line 1: input: scale=nan: expected a number"},
+        {"input 28x28x1 scale=1 scale=2\nlinear 1", "network line 1: input: key 'scale' is given twice"},
+        {"input 28x28x1 items=2\nlinear 1", "network line 1: input: key 'items' cannot be set here"},
         {"input 28x28x1 mean=1\nlinear 1", "network line 1: input: unknown key 'mean'"},
         {"input 28x28x1", "no layer"},
         {"input 28x28x1\n\nconvolution 3", "network line 3: unknown layer 'convolution'"},
@@ -79,8 +84,11 @@ static void bad_networks(void **state) {
         {"input 28x28x1\nconv x 3x3", "network line 2: expected 'conv CHANNELS"},
         {"input 28x28x1\nconv 3 3x3 strid=2", "network line 2: conv2d: unknown key 'strid'"},
         {"input 28x28x1\nconv 3 3x3 n=2", "network line 2: conv2d: key 'n' cannot be set here"},
+        {"input 28x28x1\nconv 3 3x3 dtype=f64", "network line 2: conv2d: key 'dtype' cannot be set here"},
         {"input 28x28x1\nconv 3 3x3 groups=2", "groups=2 must divide"},
         {"input 28x28x1\nconv 3 29x3", "network line 2: conv2d: height: the window spans 29"},
+        {"input 28x28x1\nmaxpool 2x2 dtype=f64", "network line 2: maxpool: key 'dtype' cannot be set here"},
+        {"input 1048576x1048576x2\nmaxpool 2x2", "network line 1: its output has more than 2^40"},
         {"input 4x4x1\nmaxpool 2x2\nmaxpool 4x4", "network line 3: maxpool: height"},
         {"input 28x28x1\nlinear 10\nconv 3 3x3", "network line 3: conv needs an image"},
         {"input 28x28x1\nlinear 10\nmaxpool 2x2", "network line 3: maxpool needs an image"},
@@ -91,6 +99,14 @@ static void bad_networks(void **state) {
         {"input 999999999x999999999x999999999\nlinear 10", "network line 1: its output has more than 2^40"},
         {"input 100000x100000x1\nconv 1000000 1x1", "network line 2: its output has more than 2^40"},
         {"input 28x28x1\nconv 99999999999999999999 3x3", "expected a whole number"},
+        {"input 28x28x1\nlinear " SIXTY_FOUR_DIGITS,
+         "network line 2: linear: k=" SIXTY_FOUR_DIGITS ": expected a whole"},
+        {"input 28x28x1\nlinear " SIXTY_FOUR_DIGITS SIXTY_FOUR_DIGITS,
+         "network line 2: '10000000000000000000...' is longer"},
+        {"input 28x28x1\nlinear 10 bias=" SIXTY_FOUR_DIGITS SIXTY_FOUR_DIGITS, "network line 2: 'bias=10000"},
+        {"input 28x28x1\nlinear 200000000\nlinear 200000000\nlinear 200000000\nlinear 200000000\nlinear 200000000\n"
+         "linear 200000000\nlinear 200000000\nlinear 200000000\nlinear 200000000",
+         "network line 10: more than 2^58"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i) {
         fv_network *network;
@@ -102,215 +118,193 @@ static void bad_networks(void **state) {
     }
 }
 
-/* ---- a task that a small network learns at once: is the bright half on the left or on the right? */
-
-static const char small_network[] = "input 6x6x1\nconv 3 3x3 pad=same\nrelu\nmaxpool 2x2\nlinear 2\n";
-
-static fv_dataset halves(int64_t count) {
-    fv_dataset data = {.count = count, .height = 6, .width = 6, .channels = 1, .classes = 2};
-    data.images = calloc((size_t)count, 36);
-    data.labels = calloc((size_t)count, 1);
-    for (int64_t i = 0; i < count; ++i) {
-        data.labels[i] = (uint8_t)(i % 2);
-        for (int64_t p = 0; p < 36; ++p)
-            data.images[i * 36 + p] =
-                (uint8_t)((p % 6 < 3) == (data.labels[i] == 0) ? 120 + (i * 31 + p * 7) % 100 : (i + p) % 50);
-    }
-    return data;
-}
-
-typedef struct fixture {
-    fv_context *context;
+/* Any blank separates words, and what is not said is the documented default. */
+static void blanks_and_defaults(void **state) {
+    (void)state;
     fv_network *network;
-    fv_model *model;
-    fv_dataset data;
-} fixture;
-
-static int set_up(void **state) {
-    fixture *f = calloc(1, sizeof *f);
-    *state = f;
-    f->data = halves(50);
-    return fv_context_create("reference", NULL, &f->context) || fv_network_parse(small_network, &f->network) ||
-           fv_model_create(f->context, f->network, 3, &f->model);
-}
-
-static int tear_down(void **state) {
-    fixture *f = *state;
-    fv_model_destroy(f->model);
-    fv_network_destroy(f->network);
-    fv_context_destroy(f->context);
-    fv_dataset_release(&f->data);
-    free(f);
-    return 0;
-}
-
-static fv_training_options quick(void) {
-    fv_training_options o = fv_training_defaults();
-    o.epochs = 6;
-    o.batch = 16; /* 50 = 3*16 + 2: the last batch is smaller */
-    return o;
-}
-
-static void learns(void **state) {
-    fixture *f = *state;
-    fv_training_result result;
-    const fv_training_options o = quick();
-    assert_int_equal(fv_train(f->model, &f->data, &f->data, &o, &result), FV_OK);
-    assert_int_equal(result.steps, 6 * 4);
-    assert_int_equal(result.epochs, 6);
-    assert_int_equal(result.test_correct, 50);
-    int64_t correct;
-    assert_int_equal(fv_evaluate(f->model, &f->data, &correct), FV_OK);
-    assert_int_equal(correct, 50);
-}
-
-static void learns_with_sgd(void **state) {
-    fixture *f = *state;
-    fv_training_result result;
-    fv_training_options o = quick();
-    o.optimizer = FV_OPTIMIZER_SGD;
-    o.beta1 = 0.9;
-    o.peak_rate = 0.1;
-    o.weight_decay = 1e-4;
-    assert_int_equal(fv_train(f->model, &f->data, &f->data, &o, &result), FV_OK);
-    assert_int_equal(result.test_correct, 50);
-}
-
-static void same_seed_same_bits(void **state) {
-    fixture *f = *state;
-    const size_t bytes = (size_t)f->network->parameter_end * sizeof(float);
-    float *first = malloc(bytes), *second = malloc(bytes);
-    const fv_training_options o = quick();
-    fv_model *again;
-    assert_int_equal(fv_model_create(f->context, f->network, 3, &again), FV_OK);
-    assert_int_equal(fv_train(f->model, &f->data, NULL, &o, NULL), FV_OK);
-    assert_int_equal(fv_train(again, &f->data, NULL, &o, NULL), FV_OK);
-    assert_int_equal(fv_model_get_parameters(f->model, first), FV_OK);
-    assert_int_equal(fv_model_get_parameters(again, second), FV_OK);
-    assert_memory_equal(first, second, bytes);
-    fv_model_destroy(again);
-    assert_int_equal(fv_model_create(f->context, f->network, 4, &again), FV_OK);
-    assert_int_equal(fv_model_get_parameters(again, second), FV_OK);
-    assert_memory_not_equal(first, second, bytes);
-    fv_model_destroy(again);
-    free(first);
-    free(second);
-}
-
-static int stop_at_five(void *user, int64_t step, int64_t steps) {
-    *(int64_t *)user = steps;
-    return step == 5;
-}
-
-static void stops_when_asked(void **state) {
-    fixture *f = *state;
-    fv_training_result result;
-    fv_training_options o = quick();
-    int64_t steps = 0;
-    o.on_step = stop_at_five;
-    o.user = &steps;
-    assert_int_equal(fv_train(f->model, &f->data, &f->data, &o, &result), FV_OK);
-    assert_int_equal(steps, 24);
-    assert_int_equal(result.steps, 5);
-    assert_int_equal(result.epochs, 1);
-    assert_true(result.stopped);
-    assert_int_equal(result.test_count, 50);
-}
-
-static void divergence_is_named(void **state) {
-    fixture *f = *state;
-    fv_training_options o = quick();
-    fv_network *network;
-    fv_model *model;
-    /* Labels that have nothing to do with the images, so that the loss cannot settle at 0, and no ReLU that could die:
-     * too large a rate must overflow. */
-    for (int64_t i = 0; i < f->data.count; ++i)
-        f->data.labels[i] = i % 3 == 0;
-    assert_int_equal(fv_network_parse("input 6x6x1\nlinear 5\nlinear 2", &network), FV_OK);
-    assert_int_equal(fv_model_create(f->context, network, 3, &model), FV_OK);
-    o.optimizer = FV_OPTIMIZER_SGD;
-    o.peak_rate = 1e5;
-    assert_int_equal(fv_train(model, &f->data, NULL, &o, NULL), FV_MISMATCH);
-    assert_non_null(strstr(fv_error_message(), "diverged"));
-    assert_non_null(strstr(fv_error_message(), "at step"));
-    fv_model_destroy(model);
+    assert_int_equal(fv_network_parse("input 9x9x1\r\n\tmaxpool\t3x3\r\nlinear 2\tbias=0\t# none\n", &network), FV_OK);
+    assert_int_equal(network->layers[0].op.maxpool.stride_h, 3);
+    assert_int_equal(network->layers[0].op.maxpool.stride_w, 3);
+    assert_int_equal(network->layers[0].output.dim[0], 3);
+    assert_int_equal(network->layers[1].bias, -1);
+    assert_int_equal(fv_network_parameters(network), 9 * 2);
+    assert_true(network->scale == 1.0 / 255 && network->shift == 0);
+    fv_network_destroy(network);
+    assert_int_equal(fv_network_parse("input 9x9x1 shift=-1.5 scale=2\nlinear 2", &network), FV_OK);
+    assert_int_equal(fv_network_parameters(network), 81 * 2 + 2);
+    assert_true(network->scale == 2 && network->shift == -1.5);
+    fv_network_destroy(network);
+    assert_int_equal(fv_network_parse("input 1048576x1048576x1\nmaxpool 2x2", &network), FV_OK); /* 2^40 pixels */
     fv_network_destroy(network);
 }
 
-static void refuses_bad_training(void **state) {
-    fixture *f = *state;
-    fv_training_options o = quick();
-    o.epochs = 0;
-    assert_int_equal(fv_train(f->model, &f->data, NULL, &o, NULL), FV_BAD_INPUT);
-    o = quick();
-    o.peak_rate = NAN;
-    assert_int_equal(fv_train(f->model, &f->data, NULL, &o, NULL), FV_BAD_INPUT);
-    o = quick();
-    fv_dataset wrong = f->data;
-    wrong.width = 5;
-    assert_int_equal(fv_train(f->model, &wrong, NULL, &o, NULL), FV_BAD_INPUT);
-    assert_non_null(strstr(fv_error_message(), "the network's input is 6x6x1"));
-    wrong = f->data;
-    wrong.classes = 3;
-    assert_int_equal(fv_train(f->model, &f->data, &wrong, &o, NULL), FV_BAD_INPUT);
-    assert_non_null(strstr(fv_error_message(), "3 classes"));
+/* Lines of up to 255 characters, comments of any length. The text comes from malloc: a read past its end shows. */
+static void line_lengths(void **state) {
+    (void)state;
+    static const char before[] = "input 2x2x1\n", line[] = "linear 2";
+    for (size_t length = 254; length <= 258; ++length)
+        for (int comment = 0; comment < 2; ++comment) {
+            const size_t size = strlen(before) + length;
+            char *text = malloc(size + 1);
+            fv_network *network;
+            assert_non_null(text);
+            memset(text, ' ', size);
+            memcpy(text, before, strlen(before));
+            memcpy(text + strlen(before), line, strlen(line));
+            text[size - 1] = '#';
+            text[size - (comment ? 100 : 1)] = comment ? '#' : '\t';
+            text[size] = '\0';
+            const fv_status status = fv_network_parse(text, &network);
+            if (comment || length <= 255)
+                assert_int_equal(status, FV_OK);
+            else
+                EXPECT_FAILURE(status, FV_BAD_INPUT, "network line 2: more than 255 characters");
+            fv_network_destroy(network);
+            free(text);
+        }
+}
+
+/* As many layers as there may be, and one more. */
+static void many_layers(void **state) {
+    (void)state;
+    enum { MOST_LAYERS = 4096 };
+    static const char input[] = "input 2x2x1\n", layer[] = "relu\n";
+    char *text = malloc(strlen(input) + (MOST_LAYERS + 1) * strlen(layer) + 1);
+    assert_non_null(text);
+    char *end = text + sprintf(text, "%s", input);
+    for (int i = 0; i < MOST_LAYERS; ++i)
+        end += sprintf(end, "%s", layer);
+    fv_network *network;
+    assert_int_equal(fv_network_parse(text, &network), FV_OK);
+    assert_int_equal(network->layer_count, MOST_LAYERS);
+    assert_string_equal(network->layers[MOST_LAYERS - 1].name, "relu4096");
+    fv_network_destroy(network);
+    sprintf(end, "%s", layer);
+    EXPECT_FAILURE(fv_network_parse(text, &network), FV_BAD_INPUT, "network line 4098: more than 4096 layers");
+    assert_null(network);
+    free(text);
+}
+
+/* ---- models */
+
+/* The draw from [-1, 1) behind a parameter's first elements: bound and fan-in taken away. */
+static void draws(const small *s, const fv_model *model, int parameter, float draw[2]) {
+    const fv_parameter *p = &s->network->parameters[parameter];
+    float *values = malloc((size_t)s->network->parameter_end * sizeof *values);
+    assert_non_null(values);
+    assert_int_equal(fv_model_get_parameters(model, values), FV_OK);
+    const float bound = 1 / sqrtf((float)p->fan_in);
+    float largest = 0;
+    for (int64_t e = 0; e < p->elements; ++e)
+        largest = fmaxf(largest, fabsf(values[p->offset + e]));
+    assert_true(largest <= bound && largest > (p->elements >= 27 ? 0.8f : 0) * bound);
+    for (int e = 0; e < 2; ++e)
+        draw[e] = values[p->offset + e] / bound;
+    free(values);
+}
+
+/* Within +-1/sqrt(fan-in); each parameter draws its own numbers, and so does each seed. */
+static void initial_values(void **state) {
+    small *s = *state;
+    fv_model *other;
+    assert_int_equal(fv_model_create(s->context, s->network, 4, &other), FV_OK);
+    float seen[8][2];
+    assert_int_equal(s->network->parameter_count, 4);
+    for (int i = 0; i < 8; ++i) {
+        draws(s, i < 4 ? s->model : other, i % 4, seen[i]);
+        assert_true(fabsf(seen[i][0] - seen[i][1]) > 1e-4f);
+        for (int j = 0; j < i; ++j)
+            assert_true(fabsf(seen[i][0] - seen[j][0]) > 1e-4f);
+    }
+    fv_model_destroy(other);
 }
 
 /* Predictions do not depend on how the images are cut into batches, and probabilities sum to one. */
 static void predicts(void **state) {
-    fixture *f = *state;
-    const fv_dataset many = halves(300); /* more than one inference batch */
+    small *s = *state;
+    fv_dataset many = small_halves(300); /* more than one inference batch */
     int32_t together[300], alone;
     float probabilities[600], pair[2];
-    assert_int_equal(fv_model_predict(f->model, many.images, 300, together, probabilities), FV_OK);
+    assert_int_equal(fv_model_predict(s->model, many.images, 300, together, probabilities), FV_OK);
     for (int i = 0; i < 300; i += 37) {
-        assert_int_equal(fv_model_predict(f->model, many.images + 36 * i, 1, &alone, pair), FV_OK);
+        assert_int_equal(fv_model_predict(s->model, many.images + 36 * i, 1, &alone, pair), FV_OK);
         assert_int_equal(alone, together[i]);
         assert_true(pair[0] == probabilities[2 * i] && fabsf(pair[0] + pair[1] - 1) <= 0x1p-22f);
         assert_int_equal(alone, pair[1] > pair[0]);
     }
-    assert_int_equal(fv_model_predict(f->model, many.images, 0, NULL, NULL), FV_OK);
-    free(many.images);
-    free(many.labels);
+    assert_int_equal(fv_model_predict(s->model, many.images, 0, NULL, NULL), FV_OK);
+    EXPECT_FAILURE(fv_model_predict(s->model, many.images, -1, together, NULL), FV_BAD_INPUT, "-1 images");
+    fv_dataset_release(&many);
 }
 
+/* ---- files */
+
 static void saves_and_loads(void **state) {
-    fixture *f = *state;
-    char path[] = "/tmp/fovea-test-model-XXXXXX";
-    const int file = mkstemp(path);
-    assert_true(file >= 0);
-    close(file);
-    const size_t bytes = (size_t)f->network->parameter_end * sizeof(float);
+    small *s = *state;
+    const scratch_name path = scratch_path("model");
+    const size_t bytes = (size_t)s->network->parameter_end * sizeof(float);
     float *saved = malloc(bytes), *loaded = malloc(bytes);
     fv_model *again;
-    assert_int_equal(fv_model_save(f->model, path), FV_OK);
-    assert_int_equal(fv_model_load(f->context, path, &again), FV_OK);
+    assert_int_equal(fv_model_save(s->model, path.text), FV_OK);
+    assert_int_equal(fv_model_load(s->context, path.text, &again), FV_OK);
     assert_string_equal(fv_network_text(fv_model_network(again)), small_network);
-    assert_int_equal(fv_model_get_parameters(f->model, saved), FV_OK);
+    assert_int_equal(fv_model_get_parameters(s->model, saved), FV_OK);
     assert_int_equal(fv_model_get_parameters(again, loaded), FV_OK);
     assert_memory_equal(saved, loaded, bytes);
     fv_model_destroy(again);
     free(saved);
     free(loaded);
-    unlink(path);
-    assert_int_equal(fv_model_load(f->context, path, &again), FV_BAD_INPUT);
+    unlink(path.text);
+    EXPECT_FAILURE(fv_model_load(s->context, path.text, &again), FV_BAD_INPUT, path.text);
     assert_null(again);
 }
 
-/* PyTorch's OneCycleLR(max_lr=0.01, total_steps=235) at some steps. */
-static void one_cycle(void **state) {
-    (void)state;
-    assert_true(fabs(fv_one_cycle(0.01, 0, 235) - 0.0004) <= 1e-15);
-    assert_true(fabs(fv_one_cycle(0.01, 234, 235) - 4e-8) <= 1e-15);
-    assert_true(fabs(fv_one_cycle(0.01, 69, 235) - 0.01) <= 1e-5); /* the summit lies at step 69.5 */
-    double before = 0;
-    for (int step = 0; step <= 69; before = fv_one_cycle(0.01, step++, 235))
-        assert_true(fv_one_cycle(0.01, step, 235) > before);
-    for (int step = 71; step < 235; ++step)
-        assert_true(fv_one_cycle(0.01, step, 235) < fv_one_cycle(0.01, step - 1, 235));
-    for (int steps = 1; steps < 10; ++steps)
-        for (int step = 0; step < steps; ++step)
-            assert_true(fv_one_cycle(1, step, steps) > 0 && fv_one_cycle(1, step, steps) <= 1);
+/* Files that are safetensors, but not the small network's model. */
+static void refuses_other_files(void **state) {
+    small *s = *state;
+    enum { TENSORS = 5 };
+    static const double zeros[54];
+    const fv_safetensor good[TENSORS] = {{"conv1.weight", FV_F32, {4, {3, 3, 3, 1}}, zeros},
+                                         {"conv1.bias", FV_F32, {1, {3}}, zeros},
+                                         {"linear1.weight", FV_F32, {2, {2, 27}}, zeros},
+                                         {"linear1.bias", FV_F32, {1, {2}}, zeros},
+                                         {"linear2.bias", FV_F32, {1, {2}}, zeros}};
+    const struct {
+        int place, count; /* tensor put in that place of the good ones; how many are written */
+        fv_safetensor tensor;
+        const char *key, *network, *words[2];
+    } files[] = {
+        {0, 4, good[0], "fovea.network", small_network, {NULL}}, /* the right one */
+        {0, 4, {"conv1.weight", FV_F64, {4, {3, 3, 3, 1}}, zeros}, "fovea.network", small_network, {"conv1.weight"}},
+        {0, 4, {"conv1.weight", FV_I32, {4, {3, 3, 3, 1}}, zeros}, "fovea.network", small_network, {"conv1.weight"}},
+        {0, 4, {"conv1.weight", FV_F32, {4, {3, 1, 3, 3}}, zeros}, "fovea.network", small_network, {"conv1.weight"}},
+        {0, 4, {"conv1.weight", FV_F32, {3, {3, 3, 3}}, zeros}, "fovea.network", small_network, {"conv1.weight"}},
+        {2, 4, {"linear1.weight", FV_F32, {2, {27, 2}}, zeros}, "fovea.network", small_network, {"linear1.weight"}},
+        {1, 4, {"conv1.bias", FV_F32, {2, {3, 1}}, zeros}, "fovea.network", small_network, {"conv1.bias"}},
+        {3, 4, {"linear1.Bias", FV_F32, {1, {2}}, zeros}, "fovea.network", small_network, {"linear1.bias", "missing"}},
+        {0, 3, good[0], "fovea.network", small_network, {"linear1.bias", "missing"}},
+        {4, 5, good[4], "fovea.network", small_network, {"linear2.bias", "none of that name"}},
+        {0, 4, good[0], "network", small_network, {"fovea.network"}},
+        {0, 4, good[0], "fovea.network", "input 6x6x1\nconf 3", {"network line 2", "unknown layer 'conf'"}},
+        {0, 4, good[0], "fovea.network", "", {"network"}},
+    };
+    const scratch_name path = scratch_path("other");
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; ++i) {
+        fv_safetensor tensors[TENSORS];
+        fv_model *model;
+        memcpy(tensors, good, sizeof tensors);
+        tensors[files[i].place] = files[i].tensor;
+        const fv_safetensors_text metadata = {files[i].key, files[i].network};
+        assert_int_equal(fv_safetensors_write(path.text, tensors, (size_t)files[i].count, &metadata, 1), FV_OK);
+        const fv_status status = fv_model_load(s->context, path.text, &model);
+        if (i == 0) {
+            assert_int_equal(status, FV_OK);
+        } else {
+            EXPECT_FAILURE(status, FV_BAD_INPUT, path.text, files[i].words[0], files[i].words[1]);
+            assert_null(model);
+        }
+        fv_model_destroy(model);
+    }
 }
 
 int main(void) {
@@ -318,15 +312,13 @@ int main(void) {
         cmocka_unit_test(digits_network),
         cmocka_unit_test(layer_options),
         cmocka_unit_test(bad_networks),
-        cmocka_unit_test_setup_teardown(learns, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(learns_with_sgd, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(same_seed_same_bits, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(stops_when_asked, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(divergence_is_named, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(refuses_bad_training, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(predicts, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(saves_and_loads, set_up, tear_down),
-        cmocka_unit_test(one_cycle),
+        cmocka_unit_test(blanks_and_defaults),
+        cmocka_unit_test(line_lengths),
+        cmocka_unit_test(many_layers),
+        cmocka_unit_test_setup_teardown(initial_values, small_set_up, small_tear_down),
+        cmocka_unit_test_setup_teardown(predicts, small_set_up, small_tear_down),
+        cmocka_unit_test_setup_teardown(saves_and_loads, small_set_up, small_tear_down),
+        cmocka_unit_test_setup_teardown(refuses_other_files, small_set_up, small_tear_down),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }
