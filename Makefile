@@ -9,7 +9,7 @@
 #   make clean
 
 # package:what shows that it is there (a command, or a header), however it was installed
-NEEDS := build-essential:cc build-essential:c++ cmake:cmake ninja-build:ninja zlib1g-dev:zlib.h \
+NEEDS := build-essential:c++ cmake:cmake ninja-build:ninja pkg-config:pkg-config zlib1g-dev:zlib.h \
   libjansson-dev:jansson.h libdnnl-dev:oneapi/dnnl/dnnl.h libcmocka-dev:cmocka.h
 PREFIX ?= /usr/local
 WERROR ?= OFF

@@ -17,9 +17,13 @@ check_run() { # PROGRAM
 
 library=$(dirname "$(find prefix -name libfovea.so)")
 export PKG_CONFIG_PATH=$scratch/$library/pkgconfig LD_LIBRARY_PATH=$scratch/$library
-"$compiler" -std=c11 -Wall -Wextra -Werror $flags digits.c $(pkg-config --cflags --libs fovea) \
-  -o by-pkg-config 2>cc.txt || fail "pkg-config: $(cat cc.txt)"
-check_run ./by-pkg-config
+if command -v pkg-config >/dev/null; then
+  "$compiler" -std=c11 -Wall -Wextra -Werror $flags digits.c $(pkg-config --cflags --libs fovea) \
+    -o by-pkg-config 2>cc.txt || fail "pkg-config: $(cat cc.txt)"
+  check_run ./by-pkg-config
+else
+  echo "pkg-config is not installed here: its part of this test is left out"
+fi
 
 cat >CMakeLists.txt <<'END'
 cmake_minimum_required(VERSION 3.22)
