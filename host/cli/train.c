@@ -26,7 +26,8 @@ static const struct argp_option option_table[] = {
     {"lr", KEY_LR, "RATE", 0, "peak learning rate of the one-cycle schedule (default 0.01)", 0},
     {"seed", KEY_SEED, "N", 0, "of the initial weights and the shuffling (default 1)", 0},
     {"threads", KEY_THREADS, "N", 0, "CPU threads (default: all)", 0},
-    {"data", KEY_DATA, "FOLDER", 0, "the four MNIST files, .gz or raw (default: the shipped ones)", 0},
+    {"data", KEY_DATA, "FOLDER", 0,
+     "the four MNIST files, .gz or raw (default: data/mnist here, else the shipped ones)", 0},
     {"out", 'o', "FILE", 0, "where the weights go (default digits.safetensors); the log goes beside it as .jsonl", 0},
     {0},
 };

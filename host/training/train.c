@@ -76,6 +76,11 @@ static fv_status check_dataset(const fv_network *network, const fv_dataset *data
     if (data->classes > fv_network_classes(network))
         return fv_fail(FV_BAD_INPUT, "training: the %s set has %" PRId64 " classes: the network ends in %" PRId64,
                        which, data->classes, fv_network_classes(network));
+    for (int64_t i = 0; i < data->count; ++i)
+        if (data->labels[i] >= data->classes)
+            return fv_fail(FV_BAD_INPUT,
+                           "training: label %d of image %" PRId64 " of the %s set: expected a class below %" PRId64,
+                           data->labels[i], i, which, data->classes);
     return FV_OK;
 }
 

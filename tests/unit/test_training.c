@@ -377,6 +377,8 @@ static void refuses_bad_data(void **state) {
         EXPECT_FAILURE(fv_train(s->model, &s->data, &wrong, &o, NULL), FV_BAD_INPUT, "the test set", words[i]);
         EXPECT_FAILURE(fv_evaluate(s->model, &wrong, &correct), FV_BAD_INPUT, words[i]);
     }
+    s->data.labels[7] = 2;
+    EXPECT_FAILURE(fv_train(s->model, &s->data, NULL, &o, NULL), FV_BAD_INPUT, "label 2 of image 7", "below 2");
 }
 
 int main(void) {
