@@ -234,6 +234,7 @@ static fv_status train(const arguments *a, run *r) {
         status = fv_context_create(a->backend, &context_options, &context);
     if (status == FV_OK) {
         fv_context_on_notice(context, on_notice, NULL);
+        catch_signals();                   /* before the log, whose appearance tells others that the run has begun */
         status = begin_log(r, a, context); /* early: what cannot be written shows before the work, not after it */
     }
     if (status == FV_OK)
@@ -244,7 +245,6 @@ static fv_status train(const arguments *a, run *r) {
         fv_say("%s (%s), %" PRId64 " parameters, %" PRId64 " training and %" PRId64 " test images\n",
                fv_context_backend(context), fv_context_description(context), fv_network_parameters(network),
                training.count, test.count);
-        catch_signals();
         fv_progress_begin(&r->progress);
         status = fv_train(model, &training, &test, &options, &result);
         fv_progress_clear(&r->progress);

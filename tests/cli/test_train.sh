@@ -44,8 +44,7 @@ cmp -s old.safetensors keep.safetensors || fail "the old weights did not survive
 small_mnist long 20000 16
 "$fovea" train --backend reference --data long --batch 8 --out int.safetensors >out.txt 2>err.txt &
 pid=$!
-for _ in $(seq 100); do [ -s int.jsonl ] && break; sleep 0.1; done
-sleep 1
+for _ in $(seq 600); do [ -s int.jsonl ] && break; sleep 0.1; done
 kill -INT $pid
 wait $pid
 status=$?
