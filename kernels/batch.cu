@@ -27,10 +27,8 @@ fv_status batch_forward_elementwise(fv_context *context, const fv_operation *op,
     if (d.n == 0)
         return FV_OK;
     return FV_LAUNCH(context, batch_forward_elementwise_kernel, elementwise_grid(d.n * d.elements), ELEMENTWISE_THREADS,
-                     0, d, static_cast<const uint8_t *>(buffers->at[FV_IMAGES]),
-                     static_cast<const uint8_t *>(buffers->at[FV_IMAGE_LABELS]),
-                     static_cast<const int32_t *>(buffers->at[FV_ORDER]), static_cast<float *>(buffers->at[FV_X]),
-                     static_cast<int32_t *>(buffers->at[FV_LABELS]));
+                     0, d, input<uint8_t>(buffers, FV_IMAGES), input<uint8_t>(buffers, FV_IMAGE_LABELS),
+                     input<int32_t>(buffers, FV_ORDER), output(buffers, FV_X), output<int32_t>(buffers, FV_LABELS));
 }
 
 } // namespace

@@ -115,14 +115,6 @@ __global__ void conv2d_backward_weights_direct_kernel(direct_geometry g, const f
 
 /* ---- launchers ---- */
 
-const float *input(const fv_buffers *buffers, fv_role role) {
-    return static_cast<const float *>(buffers->at[role]);
-}
-
-float *output(const fv_buffers *buffers, fv_role role) {
-    return static_cast<float *>(buffers->at[role]);
-}
-
 fv_status conv2d_forward_direct(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
     const direct_geometry g = geometry_of(op->conv2d);
     const int64_t elements = g.d.n * g.p * g.q * g.d.k;

@@ -83,6 +83,17 @@ inline dim3 elementwise_grid(int64_t elements) {
     return dim3(static_cast<unsigned>(blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS));
 }
 
+/* A launcher's tensors by role; NULL where the pass has none. */
+template <typename T = float>
+const T *input(const fv_buffers *buffers, fv_role role) {
+    return static_cast<const T *>(buffers->at[role]);
+}
+
+template <typename T = float>
+T *output(const fv_buffers *buffers, fv_role role) {
+    return static_cast<T *>(buffers->at[role]);
+}
+
 /* The rows of each kernel file. */
 extern const fv_kernel conv2d_kernels[], maxpool_kernels[], linear_kernels[], relu_kernels[], softmax_xent_kernels[],
     batch_kernels[], update_kernels[];

@@ -71,14 +71,6 @@ fv_status run_tile(fv_context *context, const linear_product &p) {
                      PRODUCT_THREADS<32>, 0, p);
 }
 
-const float *input(const fv_buffers *buffers, fv_role role) {
-    return static_cast<const float *>(buffers->at[role]);
-}
-
-float *output(const fv_buffers *buffers, fv_role role) {
-    return static_cast<float *>(buffers->at[role]);
-}
-
 fv_status linear_forward_tile(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
     const fv_linear &d = op->linear;
     return run_tile<true, true>(context, {.a = {input(buffers, FV_X), d.c, 1, d.n},

@@ -112,16 +112,15 @@ bool fits_32_bits(const fv_maxpool &d) {
 template <typename INDEX, typename POSITION>
 fv_status launch_forward(fv_context *context, const fv_maxpool &d, const fv_buffers *buffers) {
     return FV_LAUNCH(context, (maxpool_forward_direct_kernel<INDEX, POSITION>), elementwise_grid(output_elements(d)),
-                     ELEMENTWISE_THREADS, 0, geometry_of<INDEX>(d), static_cast<const float *>(buffers->at[FV_X]),
-                     static_cast<float *>(buffers->at[FV_Y]), static_cast<POSITION *>(buffers->at[FV_ARGMAX]));
+                     ELEMENTWISE_THREADS, 0, geometry_of<INDEX>(d), input(buffers, FV_X), output(buffers, FV_Y),
+                     output<POSITION>(buffers, FV_ARGMAX));
 }
 
 template <typename INDEX, typename POSITION>
 fv_status launch_backward(fv_context *context, const fv_maxpool &d, const fv_buffers *buffers) {
     return FV_LAUNCH(context, (maxpool_backward_data_direct_kernel<INDEX, POSITION>),
                      elementwise_grid(input_elements(d)), ELEMENTWISE_THREADS, 0, geometry_of<INDEX>(d),
-                     static_cast<const POSITION *>(buffers->at[FV_ARGMAX]),
-                     static_cast<const float *>(buffers->at[FV_DY]), static_cast<float *>(buffers->at[FV_DX]));
+                     input<POSITION>(buffers, FV_ARGMAX), input(buffers, FV_DY), output(buffers, FV_DX));
 }
 
 fv_status maxpool_forward_direct(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {

@@ -23,7 +23,7 @@ fv_status relu_forward_elementwise(fv_context *context, const fv_operation *op, 
     if (elements == 0)
         return FV_OK;
     return FV_LAUNCH(context, relu_forward_elementwise_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0,
-                     elements, static_cast<const float *>(buffers->at[FV_X]), static_cast<float *>(buffers->at[FV_Y]));
+                     elements, input(buffers, FV_X), output(buffers, FV_Y));
 }
 
 fv_status relu_backward_data_elementwise(fv_context *context, const fv_operation *op, void *,
@@ -32,8 +32,7 @@ fv_status relu_backward_data_elementwise(fv_context *context, const fv_operation
     if (elements == 0)
         return FV_OK;
     return FV_LAUNCH(context, relu_backward_data_elementwise_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0,
-                     elements, static_cast<const float *>(buffers->at[FV_Y]),
-                     static_cast<const float *>(buffers->at[FV_DY]), static_cast<float *>(buffers->at[FV_DX]));
+                     elements, input(buffers, FV_Y), input(buffers, FV_DY), output(buffers, FV_DX));
 }
 
 } // namespace

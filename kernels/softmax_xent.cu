@@ -88,10 +88,9 @@ fv_status softmax_xent_forward_warp(fv_context *context, const fv_operation *op,
         return FV_OK;
     const int64_t blocks = ceil_div(d.n, ROWS_PER_BLOCK);
     return FV_LAUNCH(context, softmax_xent_forward_warp_kernel, elementwise_grid(blocks * ELEMENTWISE_THREADS),
-                     ELEMENTWISE_THREADS, 0, d.n, static_cast<int>(d.classes),
-                     static_cast<const float *>(buffers->at[FV_X]),
-                     static_cast<const int32_t *>(buffers->at[FV_LABELS]), static_cast<float *>(buffers->at[FV_Y]),
-                     static_cast<float *>(buffers->at[FV_LOSS]), static_cast<int32_t *>(buffers->at[FV_PREDICTED]));
+                     ELEMENTWISE_THREADS, 0, d.n, static_cast<int>(d.classes), input(buffers, FV_X),
+                     input<int32_t>(buffers, FV_LABELS), output(buffers, FV_Y), output(buffers, FV_LOSS),
+                     output<int32_t>(buffers, FV_PREDICTED));
 }
 
 fv_status softmax_xent_backward_data_elementwise(fv_context *context, const fv_operation *op, void *,
@@ -100,9 +99,8 @@ fv_status softmax_xent_backward_data_elementwise(fv_context *context, const fv_o
     if (d.n == 0)
         return FV_OK;
     return FV_LAUNCH(context, softmax_xent_backward_data_elementwise_kernel, elementwise_grid(d.n * d.classes),
-                     ELEMENTWISE_THREADS, 0, d.n, static_cast<int>(d.classes),
-                     static_cast<const float *>(buffers->at[FV_Y]),
-                     static_cast<const int32_t *>(buffers->at[FV_LABELS]), static_cast<float *>(buffers->at[FV_DX]));
+                     ELEMENTWISE_THREADS, 0, d.n, static_cast<int>(d.classes), input(buffers, FV_Y),
+                     input<int32_t>(buffers, FV_LABELS), output(buffers, FV_DX));
 }
 
 } // namespace

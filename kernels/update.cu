@@ -45,8 +45,8 @@ fv_status sgd_forward_elementwise(fv_context *context, const fv_operation *op, v
     const sgd_settings settings = {d.elements, d.decayed, static_cast<float>(d.momentum),
                                    static_cast<float>(d.weight_decay)};
     return FV_LAUNCH(context, sgd_forward_elementwise_kernel, elementwise_grid(d.elements), ELEMENTWISE_THREADS, 0,
-                     settings, static_cast<float *>(buffers->at[FV_W]), static_cast<const float *>(buffers->at[FV_DW]),
-                     static_cast<float *>(buffers->at[FV_M]), static_cast<const float *>(buffers->at[FV_RATE]));
+                     settings, output(buffers, FV_W), input(buffers, FV_DW), output(buffers, FV_M),
+                     input(buffers, FV_RATE));
 }
 
 fv_status adam_forward_elementwise(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
@@ -62,9 +62,8 @@ fv_status adam_forward_elementwise(fv_context *context, const fv_operation *op, 
                                     .epsilon = static_cast<float>(d.epsilon),
                                     .weight_decay = static_cast<float>(d.weight_decay)};
     return FV_LAUNCH(context, adam_forward_elementwise_kernel, elementwise_grid(d.elements), ELEMENTWISE_THREADS, 0,
-                     settings, static_cast<float *>(buffers->at[FV_W]), static_cast<const float *>(buffers->at[FV_DW]),
-                     static_cast<float *>(buffers->at[FV_M]), static_cast<float *>(buffers->at[FV_V]),
-                     static_cast<const float *>(buffers->at[FV_RATE]));
+                     settings, output(buffers, FV_W), input(buffers, FV_DW), output(buffers, FV_M),
+                     output(buffers, FV_V), input(buffers, FV_RATE));
 }
 
 } // namespace

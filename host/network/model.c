@@ -80,6 +80,8 @@ fv_status fv_model_create(fv_context *context, const fv_network *network, uint64
 
 /* ---- prediction */
 
+enum { INFERENCE_BATCH = 256 }; /* at most */
+
 /* Device and host memory of one prediction. */
 typedef struct prediction {
     fv_context *context;
@@ -114,13 +116,13 @@ static void release_prediction(prediction *p) {
     free(p->host_order);
 }
 
-/* Keeps an inference session for batches of n out of `items`. */
-static fv_status require_session(fv_model *model, int64_t n, int64_t items) {
-    if (model->inference && fv_session_batch(model->inference) == n && fv_session_items(model->inference) == items)
+/* Keeps an inference session for `items` images. */
+static fv_status require_session(fv_model *model, int64_t items) {
+    if (model->inference && fv_session_items(model->inference) == items)
         return FV_OK;
     fv_session_destroy(model->inference);
     model->inference = NULL;
-    return fv_session_create(model, n, items, NULL, &model->inference);
+    return fv_session_create(model, fv_min(items, INFERENCE_BATCH), items, NULL, &model->inference);
 }
 
 fv_status fv_model_predict(fv_model *model, const uint8_t *images, int64_t count, int32_t *labels,
@@ -130,10 +132,10 @@ fv_status fv_model_predict(fv_model *model, const uint8_t *images, int64_t count
     if (count == 0)
         return FV_OK;
     const fv_backend *backend = model->context->backend;
-    const int64_t n = fv_min(count, 256), classes = fv_network_classes(model->network);
+    FV_TRY(require_session(model, count));
+    const int64_t n = fv_session_batch(model->inference), classes = fv_network_classes(model->network);
     prediction p = {.context = model->context};
     fv_status status;
-    FV_TRY_GOTO(status, require_session(model, n, count), done);
     FV_TRY_GOTO(status, prepare_prediction(model, images, count, n, &p), done);
     for (int64_t first = 0; first < count; first += n) {
         const fv_step step = {.data = &p.data,

@@ -26,6 +26,7 @@
 
 #include "network/session.h"
 #include "ops/op.h"
+#include "own_kernels.h"
 #include "verify/verify.h"
 
 enum { BATCH = 4, STEPS = 4, SEED = 1 };
@@ -352,6 +353,7 @@ static int backend_curve(const char *name, const fv_network *network, const fv_d
     fv_context *context;
     if (fv_context_create(name, NULL, &context) == FV_UNSUPPORTED)
         return 0;
+    require_own_kernels(context);
     const fv_backend *backend = context->backend;
     const int64_t images = BATCH * STEPS, elements = fv_shape_elements(&network->input);
     const size_t bytes = (size_t)network->parameter_end * sizeof(float);
