@@ -19,6 +19,22 @@ typedef struct fv_buffers {
     void *workspace; /* at least workspace() bytes, 256-byte aligned, contents undefined */
 } fv_buffers;
 
+/* How a kernel's arithmetic departs from products and sums rounded to its dtype; its error bound follows from these
+ * (verify/bounds.c). */
+typedef enum fv_numerical_note {
+    FV_NOTE_TF32 = 1 << 0,         /* inputs are rounded to 11 significant bits, as tf32 and f16 have */
+    FV_NOTE_HALF_SUMS = 1 << 1,    /* sums are kept in f16 */
+    FV_NOTE_WINOGRAD_2X2 = 1 << 2, /* Winograd's transforms with output tiles of 2x2, 4x4 and 9x9 pixels */
+    FV_NOTE_WINOGRAD_4X4 = 1 << 3,
+    FV_NOTE_WINOGRAD_9X9 = 1 << 4,
+    FV_NOTE_FFT = 1 << 5,
+} fv_numerical_note;
+
+typedef struct fv_numerics {
+    unsigned notes;        /* bit set of fv_numerical_note */
+    char description[128]; /* the implementation chosen, such as "engine 38, tile 128x64" or "jit:avx512_core" */
+} fv_numerics;
+
 typedef struct fv_kernel {
     fv_kind kind;
     fv_pass pass;
@@ -37,8 +53,13 @@ typedef struct fv_kernel {
     fv_status (*prepare)(fv_context *context, const fv_operation *op, void **state);
     void (*release)(void *state);
 
-    /* Bytes of workspace. Optional: NULL means none. */
+    /* Bytes of workspace, and the rule behind them in words or as a formula of the descriptor's letters. Optional: NULL
+     * means none. */
     size_t (*workspace)(const fv_operation *op, const void *state);
+    const char *workspace_rule;
+
+    /* Fills in what is particular about the arithmetic; *numerics is zeroed before. Optional: NULL means nothing. */
+    void (*numerics)(const fv_operation *op, const void *state, fv_numerics *numerics);
 
     /* Computes the pass. May return before the device is done. */
     fv_status (*run)(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers);
@@ -65,6 +86,10 @@ typedef struct fv_backend {
     /* Fills context->device and context->description. */
     fv_status (*open)(fv_context *context, const fv_context_options *options);
     void (*close)(fv_context *context);
+
+    /* Tells that run number `run` of a verification begins, so that what is left to chance can be varied between the
+     * runs and is the same when a verification is repeated. Optional. */
+    void (*begin_run)(fv_context *context, int run);
 
     /* Memory is 256-byte aligned. Copies are ordered with the kernels; when upload returns, the source may be reused,
      * and when download returns, the data is there. */

@@ -14,8 +14,9 @@ extern "C" {
 
 typedef struct fv_context fv_context;
 
-/* In which order the emulator runs the threads between two barriers. */
-typedef enum fv_thread_order { FV_ORDER_FORWARD, FV_ORDER_REVERSE, FV_ORDER_RANDOM } fv_thread_order;
+/* In which order the emulator runs the threads between two barriers. FV_ORDER_VARIED: forward, but each run of a
+ * verification has another order, so that a result that depends on the order shows. */
+typedef enum fv_thread_order { FV_ORDER_FORWARD, FV_ORDER_REVERSE, FV_ORDER_RANDOM, FV_ORDER_VARIED } fv_thread_order;
 
 typedef struct fv_context_options {
     int threads;                  /* CPU threads; 0: all that this process may use */
