@@ -1,3 +1,4 @@
+/* Running a kernel on a trial and judging what it did. */
 #include "verify/verify.h"
 
 #include <inttypes.h>
@@ -9,43 +10,30 @@
 
 #include "base/error.h"
 #include "ops/op.h"
+#include "verify/guard.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#define FORBID(pointer, bytes) __asan_poison_memory_region(pointer, bytes)
-#define ALLOW(pointer, bytes) __asan_unpoison_memory_region(pointer, bytes)
-#else
-#define FORBID(pointer, bytes) ((void)(pointer), (void)(bytes))
-#define ALLOW(pointer, bytes) ((void)(pointer), (void)(bytes))
-#endif
-
-enum { BAND = 256, PATTERN = 0xFF }; /* a float, double or index of 0xFF bytes is a NaN or out of range */
+const char *fv_fill_name(fv_fill fill) {
+    static const char *const names[FV_FILLS] = {"exact", "bounded"};
+    return names[fill];
+}
 
 const char *fv_outcome_name(fv_outcome outcome) {
     static const char *const names[FV_OUTCOMES] = {"passed", "failed", "unsupported", "skipped", "mistrusted"};
     return names[outcome];
 }
 
-/* One tensor of the pass, on the device between two guard bands. */
-typedef struct guarded {
-    size_t bytes;
-    uint8_t *device; /* band, data, band */
-    uint8_t *before; /* host image of the data before the run */
-    uint8_t *after;  /* host image of the whole after the first run */
-} guarded;
-
-typedef struct trial {
+/* One kernel on one trial. */
+typedef struct session {
+    fv_trial *trial;
     fv_context *context;
-    const fv_operation *op;
-    fv_pass pass;
-    fv_fill fill;
-    unsigned omits; /* the kernel's */
-    int count;
-    fv_tensor_spec specs[FV_MAX_SPECS]; /* as the kernel sees them */
-    guarded tensor[FV_MAX_SPECS + 1];   /* the last one is the workspace */
-    fv_host_tensors inputs, results;    /* double: as generated, and after the reference */
-} trial;
+    const fv_kernel *kernel;
+    fv_call call;
+    fv_guarded tensor[FV_MAX_SPECS + 1]; /* the last one is the workspace */
+    fv_verdict *verdict;
+} session;
 
+static void judge(fv_verdict *verdict, fv_outcome outcome, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 static void judge(fv_verdict *verdict, fv_outcome outcome, const char *format, ...) {
     if (verdict->outcome == FV_FAILED)
         return; /* the first failure stays */
@@ -56,280 +44,289 @@ static void judge(fv_verdict *verdict, fv_outcome outcome, const char *format, .
     va_end(arguments);
 }
 
-static fv_status allocate_guarded(fv_context *context, size_t bytes, guarded *g) {
-    g->bytes = bytes;
-    void *device;
-    FV_TRY(context->backend->allocate(context, bytes + 2 * BAND, &device));
-    g->device = device;
-    g->before = malloc(bytes ? bytes : 1);
-    g->after = malloc(bytes + 2 * BAND);
-    return g->before && g->after ? FV_OK : fv_fail(FV_NO_MEMORY, "no memory to verify a tensor of %zu bytes", bytes);
-}
+/* ---- running ---- */
 
-/* Sends the data between fresh bands; on the host, forbids the bands. */
-static fv_status send(fv_context *context, guarded *g) {
-    memset(g->after, PATTERN, g->bytes + 2 * BAND);
-    memcpy(g->after + BAND, g->before, g->bytes);
-    FV_TRY(context->backend->upload(context, g->device, g->after, g->bytes + 2 * BAND));
-    if (context->backend->host_memory) {
-        FORBID(g->device, BAND);
-        FORBID(g->device + BAND + g->bytes, BAND);
-    }
+static fv_status allocate(session *s) {
+    for (int i = 0; i <= s->trial->count; ++i)
+        FV_TRY(fv_guarded_allocate(
+            s->context, i == s->trial->count ? s->call.workspace : fv_spec_bytes(&s->trial->specs[i]), &s->tensor[i]));
     return FV_OK;
 }
 
-static fv_status fetch(fv_context *context, guarded *g) {
-    if (context->backend->host_memory)
-        ALLOW(g->device, g->bytes + 2 * BAND);
-    return context->backend->download(context, g->after, g->device, g->bytes + 2 * BAND);
+static fv_status run_once(session *s, int run) {
+    const fv_trial *trial = s->trial;
+    fv_buffers buffers = {0};
+    for (int i = 0; i <= trial->count; ++i)
+        FV_TRY(fv_guarded_send(s->context, &s->tensor[i], i == trial->count ? NULL : trial->image[i]));
+    for (int i = 0; i < trial->count; ++i)
+        buffers.at[trial->specs[i].role] = fv_guarded_device(&s->tensor[i]);
+    buffers.workspace = fv_guarded_device(&s->tensor[trial->count]);
+    if (s->context->backend->begin_run)
+        s->context->backend->begin_run(s->context, 2 * (int)trial->fill + run);
+    const fv_status status = fv_call_run(&s->call, &buffers);
+    for (int i = 0; i <= trial->count; ++i)
+        FV_TRY(fv_guarded_fetch(s->context, &s->tensor[i]));
+    return status;
 }
 
-/* Doubles to the kernel's dtype; generated values are exact in it. */
-static void narrow(const fv_tensor_spec *spec, const void *from, uint8_t *to) {
-    const int64_t elements = fv_shape_elements(&spec->shape);
-    if (spec->dtype != FV_F32) {
-        memcpy(to, from, fv_spec_bytes(spec));
-        return;
+static bool omitted(const session *s, int i) {
+    return s->kernel->omits >> s->trial->specs[i].role & 1;
+}
+
+static bool compared(const session *s, int i) {
+    return s->trial->specs[i].direction != FV_IN && !omitted(s, i);
+}
+
+static void check_untouched(session *s) {
+    const fv_trial *trial = s->trial;
+    for (int i = 0; i <= trial->count; ++i) {
+        const char *name = i == trial->count ? "workspace" : fv_role_name(trial->specs[i].role);
+        int64_t offset;
+        if (fv_guarded_trespassed(&s->tensor[i], &offset)) {
+            judge(s->verdict, FV_FAILED, "wrote outside %s, at byte %" PRId64 " of %zu", name, offset,
+                  s->tensor[i].bytes);
+            return;
+        }
+        const bool input = i < trial->count && trial->specs[i].direction == FV_IN;
+        if (i == trial->count || (!input && !omitted(s, i)))
+            continue;
+        const uint8_t *data = fv_guarded_data(&s->tensor[i]);
+        bool touched = trial->image[i] && memcmp(data, trial->image[i], s->tensor[i].bytes);
+        for (size_t b = 0; !trial->image[i] && b < s->tensor[i].bytes; ++b)
+            touched |= data[b] != FV_POISON;
+        if (touched)
+            judge(s->verdict, FV_FAILED, "wrote to %s %s", input ? "its input" : "what it says it omits,", name);
     }
-    for (int64_t i = 0; i < elements; ++i)
-        ((float *)(void *)to)[i] = (float)((const double *)from)[i];
 }
 
-static double element(const fv_tensor_spec *spec, const uint8_t *data, int64_t i) {
-    switch (spec->dtype) {
+/* That a run fails, or touches what is not its own, is the kernel's fault. */
+static fv_status run_and_judge(session *s, int run) {
+    const fv_status status = run_once(s, run);
+    if (status == FV_MISMATCH || status == FV_DEVICE)
+        judge(s->verdict, FV_FAILED, "%s", fv_error_message());
+    else if (status != FV_OK)
+        return status;
+    check_untouched(s);
+    return FV_OK;
+}
+
+/* ---- comparing ---- */
+
+static double element(fv_dtype dtype, const void *data, int64_t i) {
+    switch (dtype) {
     case FV_F32:
-        return (double)((const float *)(const void *)data)[i];
+        return (double)((const float *)data)[i];
     case FV_F64:
-        return ((const double *)(const void *)data)[i];
+        return ((const double *)data)[i];
     case FV_I32:
-        return ((const int32_t *)(const void *)data)[i];
+        return ((const int32_t *)data)[i];
     case FV_U8:
-        return data[i];
+        return ((const uint8_t *)data)[i];
     case FV_DTYPES:
         break;
     }
     return NAN;
 }
 
-/* The reference's element; integers are not widened. */
-static double expected_element(const fv_tensor_spec *spec, const void *data, int64_t i) {
-    const fv_tensor_spec wide = {.dtype = spec->dtype == FV_F32 ? FV_F64 : spec->dtype};
-    return element(&wide, data, i);
+/* The reference's tensors are double where the kernel's are floating-point. */
+static fv_dtype wide_dtype(fv_dtype dtype) {
+    return dtype == FV_F32 ? FV_F64 : dtype;
 }
 
-static fv_status prepare_trial(trial *t, size_t workspace) {
-    for (int i = 0; i <= t->count; ++i) {
-        const bool is_workspace = i == t->count;
-        FV_TRY(allocate_guarded(t->context, is_workspace ? workspace : fv_spec_bytes(&t->specs[i]), &t->tensor[i]));
-        if (!is_workspace && t->specs[i].direction != FV_OUT) {
-            /* A backward pass's y is rounded on its way to the kernel; the reference must see what the kernel sees. */
-            narrow(&t->specs[i], t->inputs.at[t->specs[i].role], t->tensor[i].before);
-            if (t->specs[i].dtype == FV_F32)
-                for (int64_t e = 0; e < fv_shape_elements(&t->specs[i].shape); ++e)
-                    ((double *)t->inputs.at[t->specs[i].role])[e] = element(&t->specs[i], t->tensor[i].before, e);
-        } else {
-            memset(t->tensor[i].before, PATTERN, t->tensor[i].bytes);
-        }
-    }
-    return FV_OK;
+static bool unwritten(const uint8_t *data, size_t size, int64_t i) {
+    for (size_t b = 0; b < size; ++b)
+        if (data[(size_t)i * size + b] != FV_POISON)
+            return false;
+    return true;
 }
 
-/* Copies the inputs and lets the reference compute on them. */
-static fv_status expect(trial *t) {
-    const fv_operation wide = fv_in_double(t->op);
-    fv_tensor_spec specs[FV_MAX_SPECS];
-    fv_operation_signature(&wide, t->pass, specs);
-    for (int i = 0; i < t->count; ++i) {
-        FV_TRY(fv_host_allocate(NULL, fv_spec_bytes(&specs[i]), &t->results.at[specs[i].role]));
-        if (specs[i].direction != FV_OUT)
-            memcpy(t->results.at[specs[i].role], t->inputs.at[specs[i].role], fv_spec_bytes(&specs[i]));
-    }
-    return fv_run_reference(t->op, t->pass, &t->results);
-}
-
-static fv_status run_once(trial *t, const fv_call *call) {
-    fv_buffers buffers = {0};
-    for (int i = 0; i <= t->count; ++i)
-        FV_TRY(send(t->context, &t->tensor[i]));
-    for (int i = 0; i < t->count; ++i)
-        buffers.at[t->specs[i].role] = t->tensor[i].device + BAND;
-    buffers.workspace = t->tensor[t->count].device + BAND;
-    const fv_status status = fv_call_run(call, &buffers);
-    for (int i = 0; i <= t->count; ++i)
-        FV_TRY(fetch(t->context, &t->tensor[i]));
-    return status;
-}
-
-static bool omitted(const trial *t, int i) {
-    return t->omits >> t->specs[i].role & 1;
-}
-
-static const char *tensor_name(const trial *t, int i) {
-    return i == t->count ? "workspace" : fv_role_name(t->specs[i].role);
-}
-
-static void check_untouched(const trial *t, fv_verdict *verdict) {
-    for (int i = 0; i <= t->count; ++i) {
-        const guarded *g = &t->tensor[i];
-        for (size_t b = 0; b < 2 * BAND; ++b) {
-            const size_t place = b < BAND ? b : b + g->bytes;
-            if (g->after[place] != PATTERN) {
-                const int64_t offset = (int64_t)place - BAND;
-                judge(verdict, FV_FAILED, "wrote outside %s, at byte %" PRId64 " of %zu", tensor_name(t, i), offset,
-                      g->bytes);
-                return;
-            }
-        }
-        const bool input = i < t->count && t->specs[i].direction == FV_IN;
-        if ((input || (i < t->count && omitted(t, i))) && memcmp(g->after + BAND, g->before, g->bytes))
-            judge(verdict, FV_FAILED, "wrote to %s %s", input ? "its input" : "what it says it omits,",
-                  tensor_name(t, i));
-    }
-}
-
-/* One run. That it fails, or touches what is not its own, is the kernel's fault. */
-static fv_status run_and_judge(trial *t, const fv_call *call, fv_verdict *verdict) {
-    const fv_status status = run_once(t, call);
-    if (status == FV_MISMATCH || status == FV_DEVICE)
-        judge(verdict, FV_FAILED, "%s", fv_error_message());
-    else if (status != FV_OK)
-        return status;
-    check_untouched(t, verdict);
-    return FV_OK;
-}
-
-static void note_wrong(fv_verdict *verdict, const fv_tensor_spec *spec, int64_t index, double expected, double got,
-                       double bound) {
-    if (verdict->wrong == 0)
+static void note_wrong(fv_verdict *verdict, const fv_tensor_spec *spec, const uint8_t *data, const fv_point *point) {
+    if (verdict->wrong == 0) {
         verdict->spec = *spec;
+        fv_map_begin(&verdict->map, &spec->shape);
+    }
     if (verdict->spec.role != spec->role)
         return;
     ++verdict->wrong;
+    fv_map_note(&verdict->map, point->index);
+    if (spec->direction == FV_OUT && unwritten(data, fv_dtype_size(spec->dtype), point->index))
+        ++verdict->unwritten;
+    else if (isnan(point->got))
+        ++verdict->nan;
     if (verdict->points < FV_MAX_POINTS)
-        verdict->point[verdict->points++] = (fv_point){index, expected, got, bound};
+        verdict->point[verdict->points++] = *point;
 }
 
 /* Compares one output and adds to *nonzero how many of the expected elements are not zero. */
-static fv_status compare(const trial *t, int i, fv_verdict *verdict, int64_t *nonzero) {
-    const fv_tensor_spec *spec = &t->specs[i];
+static fv_status compare(session *s, int i, fv_verdict *verdict, int64_t *nonzero) {
+    const fv_tensor_spec *spec = &s->trial->specs[i];
+    const uint8_t *data = fv_guarded_data(&s->tensor[i]);
     const int64_t elements = fv_shape_elements(&spec->shape);
-    double *bounds = calloc((size_t)elements + 1, sizeof *bounds);
-    if (!bounds)
-        return fv_fail(FV_NO_MEMORY, "no memory for %" PRId64 " error bounds", elements);
-    fv_status status = FV_OK;
-    if (t->fill == FV_BOUNDED)
-        status = fv_error_bounds(t->op, t->pass, spec->role, &t->inputs, &t->results, bounds);
-    for (int64_t e = 0; status == FV_OK && e < elements; ++e) {
-        const double expected = expected_element(spec, t->results.at[spec->role], e);
-        const double got = element(spec, t->tensor[i].after + BAND, e);
-        const double difference = fabs(got - expected);
-        *nonzero += expected != 0;
-        if (bounds[e] > 0 && difference / bounds[e] > verdict->worst)
-            verdict->worst = difference / bounds[e];
-        if (!(got == expected || difference <= bounds[e]))
-            note_wrong(verdict, spec, e, expected, got, bounds[e]);
+    const double *bounds;
+    FV_TRY(fv_trial_bounds(s->trial, i, verdict->numerics.notes, &bounds));
+    for (int64_t e = 0; e < elements; ++e) {
+        const fv_point point = {e, element(wide_dtype(spec->dtype), s->trial->results.at[spec->role], e),
+                                element(spec->dtype, data, e), bounds ? bounds[e] : 0};
+        const double difference = fabs(point.got - point.expected);
+        *nonzero += point.expected != 0;
+        if (point.bound > 0 && difference / point.bound > verdict->worst)
+            verdict->worst = difference / point.bound;
+        if (!(point.got == point.expected || difference <= point.bound))
+            note_wrong(verdict, spec, data, &point);
     }
     verdict->compared += elements;
-    free(bounds);
-    return status;
-}
-
-static fv_status compare_all(trial *t, fv_verdict *verdict) {
-    int64_t nonzero = 0;
-    for (int i = 0; i < t->count; ++i)
-        if (t->specs[i].direction != FV_IN && !omitted(t, i))
-            FV_TRY(compare(t, i, verdict, &nonzero));
-    if (verdict->wrong)
-        judge(verdict, FV_FAILED, "%" PRId64 " of %" PRId64 " elements of %s are wrong", verdict->wrong,
-              fv_shape_elements(&verdict->spec.shape), fv_role_name(verdict->spec.role));
-    else if (nonzero == 0 && verdict->compared > 0)
-        judge(verdict, FV_MISTRUSTED, "all expected elements are zero");
     return FV_OK;
 }
 
-/* Runs again on the same inputs; the outputs must have the same bits if the row says so. */
-static fv_status check_repeat(trial *t, const fv_call *call, fv_verdict *verdict) {
+static void say_wrong(const fv_verdict *verdict, char *text, size_t size) {
+    const int64_t elements = fv_shape_elements(&verdict->spec.shape);
+    int length = snprintf(text, size, "%" PRId64 " of %" PRId64 " elements of %s are wrong", verdict->wrong, elements,
+                          fv_role_name(verdict->spec.role));
+    if (verdict->unwritten)
+        length +=
+            snprintf(text + length, size - (size_t)length, ", %" PRId64 " of them never written", verdict->unwritten);
+    if (verdict->nan)
+        snprintf(text + length, size - (size_t)length, ", %" PRId64 " of them NaN", verdict->nan);
+}
+
+static fv_status compare_all(session *s, fv_verdict *verdict) {
+    int64_t nonzero = 0;
+    for (int i = 0; i < s->trial->count; ++i)
+        if (compared(s, i))
+            FV_TRY(compare(s, i, verdict, &nonzero));
+    char text[192];
+    if (verdict->wrong) {
+        say_wrong(verdict, text, sizeof text);
+        judge(verdict, FV_FAILED, "%s", text);
+    } else if (nonzero == 0 && verdict->compared > 0) {
+        judge(verdict, FV_MISTRUSTED, "all expected elements are zero");
+    }
+    return FV_OK;
+}
+
+/* ---- running again ---- */
+
+/* What went wrong first stays; that the runs differ says more about why. */
+static void judge_difference(session *s, const fv_verdict *second) {
+    fv_verdict *verdict = s->verdict;
+    const char *why = s->context->backend->begin_run
+                          ? "the result depends on the order of the threads: a barrier is missing, or they race"
+                          : "two runs differ, but the table calls it deterministic";
+    const size_t length = strlen(verdict->reason);
+    if (verdict->outcome == FV_FAILED) {
+        snprintf(verdict->reason + length, sizeof verdict->reason - length, "; %s", why);
+        return;
+    }
+    char text[192] = "";
+    if (second->wrong)
+        say_wrong(second, text, sizeof text);
+    judge(verdict, FV_FAILED, "%s%s%s%s", why, second->wrong ? " (" : "", text, second->wrong ? " in the second)" : "");
+}
+
+/* Takes over the second run's wrong elements if the first run had none. */
+static void adopt(fv_verdict *verdict, const fv_verdict *second) {
+    if (verdict->wrong || !second->wrong)
+        return;
+    const fv_verdict first = *verdict;
+    *verdict = *second;
+    verdict->outcome = first.outcome;
+    memcpy(verdict->reason, first.reason, sizeof first.reason);
+    verdict->compared = first.compared;
+    verdict->deterministic = first.deterministic;
+}
+
+/* Runs again on the same inputs: the outputs must have the same bits if the row says so, and be right if not. */
+static fv_status check_repeat(session *s) {
+    const fv_trial *trial = s->trial;
+    fv_verdict *verdict = s->verdict, second = {.outcome = FV_PASSED, .numerics = verdict->numerics};
     uint8_t *first[FV_MAX_SPECS] = {0};
     fv_status status = FV_OK;
-    for (int i = 0; i < t->count; ++i) {
-        first[i] = malloc(t->tensor[i].bytes + 1);
+    for (int i = 0; i < trial->count; ++i) {
+        first[i] = malloc(s->tensor[i].bytes + 1);
         if (!first[i])
             FV_TRY_GOTO(status, fv_fail(FV_NO_MEMORY, "no memory to compare two runs"), done);
-        memcpy(first[i], t->tensor[i].after + BAND, t->tensor[i].bytes);
+        memcpy(first[i], fv_guarded_data(&s->tensor[i]), s->tensor[i].bytes);
     }
-    FV_TRY_GOTO(status, run_and_judge(t, call, verdict), done);
+    FV_TRY_GOTO(status, run_and_judge(s, 1), done);
     verdict->deterministic = true;
-    for (int i = 0; i < t->count; ++i)
-        verdict->deterministic &= !memcmp(first[i], t->tensor[i].after + BAND, t->tensor[i].bytes);
-    if (!verdict->deterministic && call->kernel->deterministic)
-        judge(verdict, FV_FAILED, "two runs differ, but the table calls it deterministic");
-    /* Bits that may differ must still be right. */
-    fv_verdict second = {.outcome = FV_PASSED};
-    if (!verdict->deterministic && verdict->outcome != FV_FAILED)
-        FV_TRY_GOTO(status, compare_all(t, &second), done);
-    if (second.outcome == FV_FAILED)
-        *verdict = second;
+    for (int i = 0; i < trial->count; ++i)
+        verdict->deterministic &= !memcmp(first[i], fv_guarded_data(&s->tensor[i]), s->tensor[i].bytes);
+    if (verdict->deterministic)
+        goto done;
+    FV_TRY_GOTO(status, compare_all(s, &second), done);
+    if (s->kernel->deterministic)
+        judge_difference(s, &second);
+    else if (second.outcome == FV_FAILED)
+        judge(verdict, FV_FAILED, "in the second of two runs, %s", second.reason);
+    adopt(verdict, &second);
 done:
-    for (int i = 0; i < t->count; ++i)
+    for (int i = 0; i < trial->count; ++i)
         free(first[i]);
     return status;
 }
 
-static void release_trial(trial *t) {
-    for (int i = 0; i <= t->count; ++i) {
-        if (t->tensor[i].device)
-            t->context->backend->deallocate(t->context, t->tensor[i].device);
-        free(t->tensor[i].before);
-        free(t->tensor[i].after);
+/* ---- the whole ---- */
+
+static fv_status copy_outputs(const session *s, fv_host_tensors *outputs) {
+    for (int i = 0; i < s->trial->count; ++i) {
+        const fv_tensor_spec *spec = &s->trial->specs[i];
+        const int64_t elements = fv_shape_elements(&spec->shape);
+        if (!compared(s, i))
+            continue;
+        FV_TRY(fv_host_allocate(NULL, (size_t)elements * sizeof(double), &outputs->at[spec->role]));
+        for (int64_t e = 0; e < elements; ++e)
+            ((double *)outputs->at[spec->role])[e] = element(spec->dtype, fv_guarded_data(&s->tensor[i]), e);
     }
-    fv_host_tensors_release(&t->inputs);
-    fv_host_tensors_release(&t->results);
+    return FV_OK;
 }
 
-/* Why this comparison says nothing about this kernel; NULL if it does. */
-static const char *inapplicable(const fv_kernel *kernel, const fv_operation *op, fv_fill fill) {
-    if (fill == FV_BOUNDED)
-        return NULL;
-    if (!fv_op_info_of(op->kind)->integral)
-        return "the operation does not map integers to integers";
+/* Why the exact comparison says nothing about this kernel; NULL if it does. */
+static const char *inapplicable(const fv_trial *trial, const fv_kernel *kernel) {
+    if (*trial->inapplicable)
+        return trial->inapplicable;
     /* Integers tie. A backward pass that looks for the maximum again may find another one than argmax says. */
-    if (kernel->pass != FV_FORWARD && kernel->omits >> FV_ARGMAX & 1)
+    if (trial->fill == FV_EXACT && kernel->pass != FV_FORWARD && kernel->omits >> FV_ARGMAX & 1)
         return "integers tie, and the kernel does not read argmax";
     return NULL;
 }
 
-fv_status fv_verify(fv_context *context, const fv_kernel *kernel, const fv_operation *op, fv_pass pass, fv_fill fill,
-                    uint64_t seed, fv_verdict *verdict) {
+fv_status fv_trial_judge(fv_trial *trial, fv_context *context, const fv_kernel *kernel, fv_host_tensors *outputs,
+                         fv_verdict *verdict) {
+    session s = {.trial = trial, .context = context, .kernel = kernel, .verdict = verdict};
     *verdict = (fv_verdict){.outcome = FV_PASSED};
-    const char *reason = inapplicable(kernel, op, fill);
+    if (outputs)
+        *outputs = (fv_host_tensors){0};
+    const char *reason = inapplicable(trial, kernel);
     if (reason) {
         judge(verdict, FV_SKIPPED, "%s", reason);
         return FV_OK;
     }
-    fv_call call;
-    fv_status status = fv_call_prepare_kernel(&call, context, kernel, op, pass);
+    fv_status status = fv_call_prepare_kernel(&s.call, context, kernel, &trial->op, trial->pass);
     if (status == FV_UNSUPPORTED)
         judge(verdict, FV_UNSUPPORTED_CASE, "%s", fv_error_message());
     if (status != FV_OK)
         return status == FV_UNSUPPORTED ? FV_OK : status;
-
-    trial t = {.context = context, .op = op, .pass = pass, .fill = fill, .omits = kernel->omits};
-    t.count = fv_operation_signature(op, pass, t.specs);
-    status = fv_generate(op, pass, fill, seed, &t.inputs);
-    if (status == FV_UNSUPPORTED) {
-        judge(verdict, FV_SKIPPED, "%s", fv_error_message());
-        status = FV_OK;
-        goto done;
-    }
-    if (status != FV_OK)
-        goto done;
-    FV_TRY_GOTO(status, prepare_trial(&t, call.workspace), done);
-    FV_TRY_GOTO(status, expect(&t), done);
-    FV_TRY_GOTO(status, run_and_judge(&t, &call, verdict), done);
-    FV_TRY_GOTO(status, compare_all(&t, verdict), done);
-    FV_TRY_GOTO(status, check_repeat(&t, &call, verdict), done);
+    if (kernel->numerics)
+        kernel->numerics(&trial->op, s.call.state, &verdict->numerics);
+    FV_TRY_GOTO(status, allocate(&s), done);
+    FV_TRY_GOTO(status, run_and_judge(&s, 0), done);
+    FV_TRY_GOTO(status, compare_all(&s, verdict), done);
+    if (outputs)
+        FV_TRY_GOTO(status, copy_outputs(&s, outputs), done);
+    FV_TRY_GOTO(status, check_repeat(&s), done);
 done:
-    release_trial(&t);
-    fv_call_release(&call);
+    for (int i = 0; i <= trial->count; ++i)
+        fv_guarded_release(context, &s.tensor[i]);
+    fv_call_release(&s.call);
+    return status;
+}
+
+fv_status fv_verify(fv_context *context, const fv_kernel *kernel, const fv_operation *op, fv_pass pass, fv_fill fill,
+                    uint64_t seed, fv_verdict *verdict) {
+    fv_trial trial;
+    fv_status status = fv_trial_begin(&trial, op, pass, fill, seed);
+    if (status == FV_OK)
+        status = fv_trial_judge(&trial, context, kernel, NULL, verdict);
+    fv_trial_end(&trial);
     return status;
 }

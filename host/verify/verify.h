@@ -1,21 +1,22 @@
-/* Is this kernel right? One kernel, one operation, compared with the double-precision reference.
+/* Is this kernel right? One kernel, one pass of one operation, compared with the double-precision reference.
  *
  * Two independent comparisons:
  *   exact    Inputs are small integers, sized so that every partial sum is exact in the accumulator; nothing may differ.
  *   bounded  Inputs are real numbers; per element |error| <= 4*sqrt(K)*u*S, with K the reduction length, u the unit
  *            roundoff (2^-24 for f32) and S the same sums taken over absolute values, from one more reference pass. It
  *            is the probabilistic rounding-error bound of Higham and Mary (2019, SIAM J. Sci. Comput. 41(5)) at
- *            confidence factor 4.
+ *            confidence factor 4. Kernels with other arithmetic (fv_numerics) have bounds of their own: bounds.c.
  * Outputs, workspace and the guard bands around every buffer hold NaN patterns before the run; afterwards inputs and
- * guard bands must be untouched. Where the host can reach the memory and AddressSanitizer is on, the bands also trap
- * reads.
+ * guard bands must be untouched. Every kernel runs twice and must give the same bits if its row says so; the emulator
+ * takes the threads in another order the second time.
  */
 #ifndef FOVEA_VERIFY_VERIFY_H
 #define FOVEA_VERIFY_VERIFY_H
 
 #include "backends/kernel.h"
+#include "verify/map.h"
 
-typedef enum fv_fill { FV_EXACT, FV_BOUNDED } fv_fill;
+typedef enum fv_fill { FV_EXACT, FV_BOUNDED, FV_FILLS } fv_fill;
 
 typedef enum fv_outcome {
     FV_PASSED,
@@ -35,16 +36,21 @@ typedef struct fv_point {
 
 typedef struct fv_verdict {
     fv_outcome outcome;
-    char reason[320];    /* one line; "" if passed */
-    fv_tensor_spec spec; /* the first wrong tensor, if elements are wrong */
-    int64_t wrong;       /* wrong elements of that tensor */
-    int64_t compared;    /* elements compared, over all outputs */
+    char reason[320];     /* one line; "" if passed */
+    fv_numerics numerics; /* of the kernel on this case */
+    fv_tensor_spec spec;  /* the first wrong tensor, if elements are wrong */
+    int64_t wrong;        /* wrong elements of that tensor, */
+    int64_t unwritten;    /* those of them that still hold what they held before the run, */
+    int64_t nan;          /* and those that are another NaN */
+    int64_t compared;     /* elements compared, over all outputs */
     int points;
     fv_point point[FV_MAX_POINTS];
+    fv_error_map map;   /* of that tensor */
     double worst;       /* largest |error| / bound over all elements whose bound is not 0 */
     bool deterministic; /* two runs gave the same bits */
 } fv_verdict;
 
+const char *fv_fill_name(fv_fill fill);
 const char *fv_outcome_name(fv_outcome outcome);
 
 /* The verdict on one row of the context's backend. A status other than FV_OK means that the check itself could not be
@@ -52,7 +58,7 @@ const char *fv_outcome_name(fv_outcome outcome);
 fv_status fv_verify(fv_context *context, const fv_kernel *kernel, const fv_operation *op, fv_pass pass, fv_fill fill,
                     uint64_t seed, fv_verdict *verdict);
 
-/* ---- parts, also of use to tests ---- */
+/* ---- the same in parts, for several kernels on one problem ---- */
 
 /* Host tensors of one pass, indexed by role; floating-point ones are double whatever the operation's dtype. */
 typedef struct fv_host_tensors {
@@ -60,8 +66,37 @@ typedef struct fv_host_tensors {
 } fv_host_tensors;
 void fv_host_tensors_release(fv_host_tensors *tensors);
 
+/* One pass of an operation on generated inputs, with what the reference makes of them. */
+typedef struct fv_trial {
+    fv_operation op;
+    fv_pass pass;
+    fv_fill fill;
+    char inapplicable[160]; /* why this comparison says nothing about the operation; "": it does, and the rest is set */
+    int count;
+    fv_tensor_spec specs[FV_MAX_SPECS]; /* as the kernels see them */
+    void *image[FV_MAX_SPECS];          /* inputs as the kernels see them; NULL for pure outputs */
+    fv_host_tensors inputs, results;    /* double: before the pass, and after the reference */
+    double *bounds[FV_MAX_SPECS];       /* of outputs, for kernels with `notes`; NULL until asked for */
+    unsigned notes;
+} fv_trial;
+
+/* End it in any case; fv_trial_end is fine on a zeroed one. */
+fv_status fv_trial_begin(fv_trial *trial, const fv_operation *op, fv_pass pass, fv_fill fill, uint64_t seed);
+void fv_trial_end(fv_trial *trial);
+
+/* The error bounds of output `i` for a kernel with these numerical notes, valid until asked for other notes. NULL: all
+ * are 0. */
+fv_status fv_trial_bounds(fv_trial *trial, int i, unsigned notes, const double **bounds);
+
+/* Runs the kernel and judges it. `outputs`, unless NULL, gets what the first run gave, in double; release it. */
+fv_status fv_trial_judge(fv_trial *trial, fv_context *context, const fv_kernel *kernel, fv_host_tensors *outputs,
+                         fv_verdict *verdict);
+
+/* ---- parts, also of use to tests ---- */
+
 /* Inputs for a pass: from (seed, role, index) alone. Inputs that are results of the forward pass (y, argmax) come from
- * the reference's forward pass on generated inputs, so that they are consistent. Outputs are allocated. */
+ * the reference's forward pass on generated inputs, so that they are consistent. Outputs are allocated. FV_UNSUPPORTED:
+ * there are no inputs that make sums of this length exact. */
 fv_status fv_generate(const fv_operation *op, fv_pass pass, fv_fill fill, uint64_t seed, fv_host_tensors *tensors);
 
 /* The same operation on double tensors. */

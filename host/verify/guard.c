@@ -1,0 +1,77 @@
+#include "verify/guard.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define FORBID(pointer, bytes) __asan_poison_memory_region(pointer, bytes)
+#define ALLOW(pointer, bytes) __asan_unpoison_memory_region(pointer, bytes)
+#else
+#define FORBID(pointer, bytes) ((void)(pointer), (void)(bytes))
+#define ALLOW(pointer, bytes) ((void)(pointer), (void)(bytes))
+#endif
+
+enum { BAND = 256 }; /* keeps the data as aligned as the allocation */
+
+fv_status fv_guarded_allocate(fv_context *context, size_t bytes, fv_guarded *guarded) {
+    void *device;
+    *guarded = (fv_guarded){.bytes = bytes};
+    FV_TRY(context->backend->allocate(context, bytes + 2 * BAND, &device));
+    guarded->device = device;
+    guarded->image = malloc(bytes + 2 * BAND);
+    return guarded->image ? FV_OK : fv_fail(FV_NO_MEMORY, "no memory to verify a tensor of %zu bytes", bytes);
+}
+
+static void allow(fv_context *context, fv_guarded *guarded) {
+    if (context->backend->host_memory)
+        ALLOW(guarded->device, guarded->bytes + 2 * BAND);
+}
+
+void fv_guarded_release(fv_context *context, fv_guarded *guarded) {
+    if (guarded->device) {
+        allow(context, guarded);
+        context->backend->deallocate(context, guarded->device);
+    }
+    free(guarded->image);
+    *guarded = (fv_guarded){0};
+}
+
+fv_status fv_guarded_send(fv_context *context, fv_guarded *guarded, const void *data) {
+    allow(context, guarded);
+    memset(guarded->image, FV_POISON, guarded->bytes + 2 * BAND);
+    if (data)
+        memcpy(guarded->image + BAND, data, guarded->bytes);
+    FV_TRY(context->backend->upload(context, guarded->device, guarded->image, guarded->bytes + 2 * BAND));
+    if (context->backend->host_memory) {
+        FORBID(guarded->device, BAND);
+        FORBID(guarded->device + BAND + guarded->bytes, BAND);
+    }
+    return FV_OK;
+}
+
+fv_status fv_guarded_fetch(fv_context *context, fv_guarded *guarded) {
+    allow(context, guarded);
+    return context->backend->download(context, guarded->image, guarded->device, guarded->bytes + 2 * BAND);
+}
+
+void *fv_guarded_device(const fv_guarded *guarded) {
+    return guarded->device + BAND;
+}
+
+const uint8_t *fv_guarded_data(const fv_guarded *guarded) {
+    return guarded->image + BAND;
+}
+
+bool fv_guarded_trespassed(const fv_guarded *guarded, int64_t *offset) {
+    for (size_t b = 0; b < 2 * BAND; ++b) {
+        const size_t place = b < BAND ? b : b + guarded->bytes;
+        if (guarded->image[place] != FV_POISON) {
+            *offset = (int64_t)place - BAND;
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,95 @@
+/* A problem to judge kernels by: generated inputs and the reference's results. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "ops/op.h"
+#include "verify/verify.h"
+
+/* The inputs in the kernels' dtype. A backward pass's y is rounded on that way; the reference must see the same. */
+static fv_status make_images(fv_trial *trial) {
+    for (int i = 0; i < trial->count; ++i) {
+        const fv_tensor_spec *spec = &trial->specs[i];
+        if (spec->direction == FV_OUT)
+            continue;
+        trial->image[i] = malloc(fv_spec_bytes(spec) + 1);
+        if (!trial->image[i])
+            return fv_fail(FV_NO_MEMORY, "no memory for a tensor of %zu bytes", fv_spec_bytes(spec));
+        double *wide = trial->inputs.at[spec->role];
+        if (spec->dtype != FV_F32) {
+            memcpy(trial->image[i], wide, fv_spec_bytes(spec));
+            continue;
+        }
+        float *narrow = trial->image[i];
+        for (int64_t e = 0; e < fv_shape_elements(&spec->shape); ++e) {
+            narrow[e] = (float)wide[e];
+            wide[e] = (double)narrow[e];
+        }
+    }
+    return FV_OK;
+}
+
+/* Copies the inputs and lets the reference compute on them. */
+static fv_status expect(fv_trial *trial) {
+    const fv_operation wide = fv_in_double(&trial->op);
+    fv_tensor_spec specs[FV_MAX_SPECS];
+    fv_operation_signature(&wide, trial->pass, specs);
+    for (int i = 0; i < trial->count; ++i) {
+        const fv_role role = specs[i].role;
+        FV_TRY(fv_host_allocate(NULL, fv_spec_bytes(&specs[i]), &trial->results.at[role]));
+        if (specs[i].direction != FV_OUT)
+            memcpy(trial->results.at[role], trial->inputs.at[role], fv_spec_bytes(&specs[i]));
+    }
+    return fv_run_reference(&trial->op, trial->pass, &trial->results);
+}
+
+fv_status fv_trial_begin(fv_trial *trial, const fv_operation *op, fv_pass pass, fv_fill fill, uint64_t seed) {
+    *trial = (fv_trial){.op = *op, .pass = pass, .fill = fill};
+    trial->count = fv_operation_signature(op, pass, trial->specs);
+    if (fill == FV_EXACT && !fv_op_info_of(op->kind)->integral) {
+        snprintf(trial->inapplicable, sizeof trial->inapplicable, "the operation does not map integers to integers");
+        return FV_OK;
+    }
+    const fv_status status = fv_generate(op, pass, fill, seed, &trial->inputs);
+    if (status == FV_UNSUPPORTED) {
+        snprintf(trial->inapplicable, sizeof trial->inapplicable, "%s", fv_error_message());
+        return FV_OK;
+    }
+    FV_TRY(status);
+    FV_TRY(make_images(trial));
+    return expect(trial);
+}
+
+void fv_trial_end(fv_trial *trial) {
+    for (int i = 0; i < trial->count; ++i) {
+        free(trial->image[i]);
+        free(trial->bounds[i]);
+    }
+    fv_host_tensors_release(&trial->inputs);
+    fv_host_tensors_release(&trial->results);
+    *trial = (fv_trial){0};
+}
+
+fv_status fv_trial_bounds(fv_trial *trial, int i, unsigned notes, const double **bounds) {
+    *bounds = NULL;
+    if (trial->fill == FV_EXACT)
+        return FV_OK;
+    if (notes != trial->notes) {
+        for (int j = 0; j < trial->count; ++j) {
+            free(trial->bounds[j]);
+            trial->bounds[j] = NULL;
+        }
+        trial->notes = notes;
+    }
+    if (!trial->bounds[i]) {
+        const int64_t elements = fv_shape_elements(&trial->specs[i].shape);
+        double *made = calloc((size_t)elements + 1, sizeof *made);
+        if (!made)
+            return fv_fail(FV_NO_MEMORY, "no memory for %lld error bounds", (long long)elements);
+        trial->bounds[i] = made;
+        FV_TRY(fv_error_bounds(&trial->op, trial->pass, trial->specs[i].role, &trial->inputs, &trial->results, made));
+    }
+    *bounds = trial->bounds[i];
+    return FV_OK;
+}
