@@ -27,11 +27,11 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
     if (pass != FV_FORWARD)
         return 0;
     fv_tensor_spec *end = specs;
-    end = fv_spec_add(end, FV_IMAGES, FV_IN, FV_U8, 2, d->items, d->elements, 0, 0);
-    end = fv_spec_add(end, FV_IMAGE_LABELS, FV_IN, FV_U8, 1, d->items, 0, 0, 0);
-    end = fv_spec_add(end, FV_ORDER, FV_IN, FV_I32, 1, d->n, 0, 0, 0);
-    end = fv_spec_add(end, FV_X, FV_OUT, d->dtype, 2, d->n, d->elements, 0, 0);
-    end = fv_spec_add(end, FV_LABELS, FV_OUT, FV_I32, 1, d->n, 0, 0, 0);
+    end = fv_spec_add(end, FV_IMAGES, FV_IN, FV_U8, "mi", d->items, d->elements, 0, 0);
+    end = fv_spec_add(end, FV_IMAGE_LABELS, FV_IN, FV_U8, "m", d->items, 0, 0, 0);
+    end = fv_spec_add(end, FV_ORDER, FV_IN, FV_I32, "n", d->n, 0, 0, 0);
+    end = fv_spec_add(end, FV_X, FV_OUT, d->dtype, "ni", d->n, d->elements, 0, 0);
+    end = fv_spec_add(end, FV_LABELS, FV_OUT, FV_I32, "n", d->n, 0, 0, 0);
     return (int)(end - specs);
 }
 

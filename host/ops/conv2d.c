@@ -33,23 +33,23 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
     fv_tensor_spec *end = specs;
     switch (pass) {
     case FV_FORWARD:
-        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, 4, d->n, d->h, d->w, d->c);
-        end = fv_spec_add(end, FV_W, FV_IN, d->dtype, 4, d->k, d->r, d->s, d->c / d->groups);
+        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, "nhwc", d->n, d->h, d->w, d->c);
+        end = fv_spec_add(end, FV_W, FV_IN, d->dtype, "krsc", d->k, d->r, d->s, d->c / d->groups);
         if (d->bias)
-            end = fv_spec_add(end, FV_B, FV_IN, d->dtype, 1, d->k, 0, 0, 0);
-        end = fv_spec_add(end, FV_Y, FV_OUT, d->dtype, 4, d->n, p, q, d->k);
+            end = fv_spec_add(end, FV_B, FV_IN, d->dtype, "k", d->k, 0, 0, 0);
+        end = fv_spec_add(end, FV_Y, FV_OUT, d->dtype, "npqk", d->n, p, q, d->k);
         break;
     case FV_BACKWARD_DATA:
-        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, 4, d->n, p, q, d->k);
-        end = fv_spec_add(end, FV_W, FV_IN, d->dtype, 4, d->k, d->r, d->s, d->c / d->groups);
-        end = fv_spec_add(end, FV_DX, FV_OUT, d->dtype, 4, d->n, d->h, d->w, d->c);
+        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, "npqk", d->n, p, q, d->k);
+        end = fv_spec_add(end, FV_W, FV_IN, d->dtype, "krsc", d->k, d->r, d->s, d->c / d->groups);
+        end = fv_spec_add(end, FV_DX, FV_OUT, d->dtype, "nhwc", d->n, d->h, d->w, d->c);
         break;
     case FV_BACKWARD_WEIGHTS:
-        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, 4, d->n, d->h, d->w, d->c);
-        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, 4, d->n, p, q, d->k);
-        end = fv_spec_add(end, FV_DW, FV_OUT, d->dtype, 4, d->k, d->r, d->s, d->c / d->groups);
+        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, "nhwc", d->n, d->h, d->w, d->c);
+        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, "npqk", d->n, p, q, d->k);
+        end = fv_spec_add(end, FV_DW, FV_OUT, d->dtype, "krsc", d->k, d->r, d->s, d->c / d->groups);
         if (d->bias)
-            end = fv_spec_add(end, FV_DB, FV_OUT, d->dtype, 1, d->k, 0, 0, 0);
+            end = fv_spec_add(end, FV_DB, FV_OUT, d->dtype, "k", d->k, 0, 0, 0);
         break;
     case FV_PASSES:
         break;

@@ -28,17 +28,17 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
     fv_tensor_spec *end = specs;
     switch (pass) {
     case FV_FORWARD:
-        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, 4, d->n, d->h, d->w, d->c);
-        end = fv_spec_add(end, FV_Y, FV_OUT, d->dtype, 4, d->n, p, q, d->c);
-        end = fv_spec_add(end, FV_ARGMAX, FV_OUT, index, 4, d->n, p, q, d->c);
+        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, "nhwc", d->n, d->h, d->w, d->c);
+        end = fv_spec_add(end, FV_Y, FV_OUT, d->dtype, "npqc", d->n, p, q, d->c);
+        end = fv_spec_add(end, FV_ARGMAX, FV_OUT, index, "npqc", d->n, p, q, d->c);
         break;
     case FV_BACKWARD_DATA:
         /* x and y are for vendors that look for the maximum again; ours read argmax. */
-        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, 4, d->n, d->h, d->w, d->c);
-        end = fv_spec_add(end, FV_Y, FV_IN, d->dtype, 4, d->n, p, q, d->c);
-        end = fv_spec_add(end, FV_ARGMAX, FV_IN, index, 4, d->n, p, q, d->c);
-        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, 4, d->n, p, q, d->c);
-        end = fv_spec_add(end, FV_DX, FV_OUT, d->dtype, 4, d->n, d->h, d->w, d->c);
+        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, "nhwc", d->n, d->h, d->w, d->c);
+        end = fv_spec_add(end, FV_Y, FV_IN, d->dtype, "npqc", d->n, p, q, d->c);
+        end = fv_spec_add(end, FV_ARGMAX, FV_IN, index, "npqc", d->n, p, q, d->c);
+        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, "npqc", d->n, p, q, d->c);
+        end = fv_spec_add(end, FV_DX, FV_OUT, d->dtype, "nhwc", d->n, d->h, d->w, d->c);
         break;
     default:
         break;

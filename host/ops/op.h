@@ -59,9 +59,9 @@ fv_status fv_fields_parse(const fv_op_info *info, const char *text, unsigned pre
 
 /* ---- for the operations' own files ---- */
 
-/* Describes a tensor of up to four extents; returns the next free place. */
-fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype, int rank,
-                            int64_t d0, int64_t d1, int64_t d2, int64_t d3);
+/* Describes a tensor of as many extents, up to four, as there are letters in `axes`; returns the next free place. */
+fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype,
+                            const char *axes, int64_t d0, int64_t d1, int64_t d2, int64_t d3);
 
 /* FV_BAD_INPUT "NAME: KEY=VALUE must be at least MINIMUM" unless it is and is below 2^40. */
 fv_status fv_require_count(const char *name, const char *key, int64_t value, int64_t minimum);

@@ -1,6 +1,7 @@
 /* What all operations have in common. */
 #include <inttypes.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -57,9 +58,9 @@ size_t fv_spec_bytes(const fv_tensor_spec *spec) {
     return (size_t)fv_shape_elements(&spec->shape) * fv_dtype_size(spec->dtype);
 }
 
-fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype, int rank,
-                            int64_t d0, int64_t d1, int64_t d2, int64_t d3) {
-    *spec = (fv_tensor_spec){role, direction, dtype, {rank, {d0, d1, d2, d3}}};
+fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype,
+                            const char *axes, int64_t d0, int64_t d1, int64_t d2, int64_t d3) {
+    *spec = (fv_tensor_spec){role, direction, dtype, {(int)strlen(axes), {d0, d1, d2, d3}}, axes};
     return spec + 1;
 }
 

@@ -16,13 +16,13 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
     fv_tensor_spec *end = specs;
     switch (pass) {
     case FV_FORWARD:
-        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, 1, d->elements, 0, 0, 0);
-        end = fv_spec_add(end, FV_Y, FV_OUT, d->dtype, 1, d->elements, 0, 0, 0);
+        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, "i", d->elements, 0, 0, 0);
+        end = fv_spec_add(end, FV_Y, FV_OUT, d->dtype, "i", d->elements, 0, 0, 0);
         break;
     case FV_BACKWARD_DATA:
-        end = fv_spec_add(end, FV_Y, FV_IN, d->dtype, 1, d->elements, 0, 0, 0);
-        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, 1, d->elements, 0, 0, 0);
-        end = fv_spec_add(end, FV_DX, FV_OUT, d->dtype, 1, d->elements, 0, 0, 0);
+        end = fv_spec_add(end, FV_Y, FV_IN, d->dtype, "i", d->elements, 0, 0, 0);
+        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, "i", d->elements, 0, 0, 0);
+        end = fv_spec_add(end, FV_DX, FV_OUT, d->dtype, "i", d->elements, 0, 0, 0);
         break;
     default:
         break;

@@ -21,16 +21,16 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
     fv_tensor_spec *end = specs;
     switch (pass) {
     case FV_FORWARD:
-        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, 2, d->n, d->classes, 0, 0);
-        end = fv_spec_add(end, FV_LABELS, FV_IN, FV_I32, 1, d->n, 0, 0, 0);
-        end = fv_spec_add(end, FV_Y, FV_OUT, d->dtype, 2, d->n, d->classes, 0, 0);
-        end = fv_spec_add(end, FV_LOSS, FV_OUT, d->dtype, 1, d->n, 0, 0, 0);
-        end = fv_spec_add(end, FV_PREDICTED, FV_OUT, FV_I32, 1, d->n, 0, 0, 0);
+        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, "nk", d->n, d->classes, 0, 0);
+        end = fv_spec_add(end, FV_LABELS, FV_IN, FV_I32, "n", d->n, 0, 0, 0);
+        end = fv_spec_add(end, FV_Y, FV_OUT, d->dtype, "nk", d->n, d->classes, 0, 0);
+        end = fv_spec_add(end, FV_LOSS, FV_OUT, d->dtype, "n", d->n, 0, 0, 0);
+        end = fv_spec_add(end, FV_PREDICTED, FV_OUT, FV_I32, "n", d->n, 0, 0, 0);
         break;
     case FV_BACKWARD_DATA:
-        end = fv_spec_add(end, FV_Y, FV_IN, d->dtype, 2, d->n, d->classes, 0, 0);
-        end = fv_spec_add(end, FV_LABELS, FV_IN, FV_I32, 1, d->n, 0, 0, 0);
-        end = fv_spec_add(end, FV_DX, FV_OUT, d->dtype, 2, d->n, d->classes, 0, 0);
+        end = fv_spec_add(end, FV_Y, FV_IN, d->dtype, "nk", d->n, d->classes, 0, 0);
+        end = fv_spec_add(end, FV_LABELS, FV_IN, FV_I32, "n", d->n, 0, 0, 0);
+        end = fv_spec_add(end, FV_DX, FV_OUT, d->dtype, "nk", d->n, d->classes, 0, 0);
         break;
     default:
         break;

@@ -59,10 +59,10 @@ static fv_status validate_adam(const fv_operation *op) {
 }
 
 static fv_tensor_spec *common_specs(fv_tensor_spec *end, fv_dtype dtype, int64_t elements) {
-    end = fv_spec_add(end, FV_W, FV_INOUT, dtype, 1, elements, 0, 0, 0);
-    end = fv_spec_add(end, FV_DW, FV_IN, dtype, 1, elements, 0, 0, 0);
-    end = fv_spec_add(end, FV_M, FV_INOUT, dtype, 1, elements, 0, 0, 0);
-    return fv_spec_add(end, FV_RATE, FV_IN, dtype, 1, 3, 0, 0, 0);
+    end = fv_spec_add(end, FV_W, FV_INOUT, dtype, "i", elements, 0, 0, 0);
+    end = fv_spec_add(end, FV_DW, FV_IN, dtype, "i", elements, 0, 0, 0);
+    end = fv_spec_add(end, FV_M, FV_INOUT, dtype, "i", elements, 0, 0, 0);
+    return fv_spec_add(end, FV_RATE, FV_IN, dtype, "i", 3, 0, 0, 0);
 }
 
 static int signature_sgd(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs) {
@@ -75,7 +75,7 @@ static int signature_adam(const fv_operation *op, fv_pass pass, fv_tensor_spec *
     if (pass != FV_FORWARD)
         return 0;
     fv_tensor_spec *end = common_specs(specs, op->adam.dtype, op->adam.elements);
-    end = fv_spec_add(end, FV_V, FV_INOUT, op->adam.dtype, 1, op->adam.elements, 0, 0, 0);
+    end = fv_spec_add(end, FV_V, FV_INOUT, op->adam.dtype, "i", op->adam.elements, 0, 0, 0);
     return (int)(end - specs);
 }
 

@@ -174,6 +174,7 @@ typedef struct fv_tensor_spec {
     fv_direction direction;
     fv_dtype dtype;
     fv_shape shape;
+    const char *axes; /* a letter for each axis: those above, i for elements, m for the items of a data set */
 } fv_tensor_spec;
 
 enum { FV_MAX_SPECS = 8 };
