@@ -1,0 +1,67 @@
+/* Cross-checking a whole kernel table: every row on every case, exact and bounded, against the reference and, as second
+ * opinions, other backends. */
+#ifndef FOVEA_VERIFY_SURVEY_H
+#define FOVEA_VERIFY_SURVEY_H
+
+#include "cases/cases.h"
+#include "verify/blame.h"
+
+enum { FV_MAX_WITNESSES = 4 };
+
+/* A row of the table and how it fared. A case fails if one of its comparisons does, and passes if one passes and none
+ * fails. */
+typedef struct fv_survey_row {
+    const fv_kernel *kernel;
+    int64_t cases;              /* of its operation, in its dtype; = the sum of count[] */
+    int64_t count[FV_OUTCOMES]; /* cases by outcome */
+    int64_t passed[FV_FILLS];   /* comparisons passed */
+    double worst;               /* largest error as a share of its bound */
+    bool deterministic;         /* whenever it ran twice, the same bits */
+    char refusal[320];          /* the first reason why a case was not supported */
+} fv_survey_row;
+
+/* Another backend whose opinion is asked. */
+typedef struct fv_witness {
+    fv_context *context;
+    int64_t opinions; /* comparisons that it took part in */
+    int64_t outliers; /* and in which it alone differed */
+} fv_witness;
+
+/* One comparison. */
+typedef struct fv_finding {
+    fv_context *context;
+    const fv_kernel *kernel;
+    bool witness; /* the kernel is a second opinion that turned out to be the outlier */
+    const fv_operation *op;
+    fv_fill fill;
+    const fv_verdict *verdict;
+    const char *outlier; /* where elements are wrong: see fv_outlier */
+    const fv_opinion *others;
+    int other_count;
+} fv_finding;
+
+typedef struct fv_survey {
+    /* what to do */
+    fv_context *context;
+    fv_witness witness[FV_MAX_WITNESSES];
+    int witnesses;
+    const fv_case_list *cases;
+    bool fills[FV_FILLS];
+    uint64_t seed;
+    bool (*selects)(void *user, const fv_kernel *kernel);      /* NULL: every row */
+    void (*on_finding)(void *user, const fv_finding *finding); /* after every comparison */
+    bool (*on_case)(void *user, int64_t done, int64_t all);    /* after every case; false: stop */
+    void *user;
+
+    /* what came out */
+    fv_survey_row *rows; /* the selected ones, in the table's order */
+    int row_count;
+    int64_t cases_done;
+} fv_survey;
+
+/* Runs it. What goes wrong with a single comparison is a failure of its kernel; a status other than FV_OK means that
+ * the survey could not be made at all. End it in any case. */
+fv_status fv_survey_run(fv_survey *survey);
+void fv_survey_end(fv_survey *survey);
+
+#endif
