@@ -48,9 +48,13 @@ struct cancelled {};
 using namespace fv_emulated;
 
 struct fv_emulator {
-    fv_thread_order order;
-    uint64_t seed, draws;
+    fv_thread_order wanted; /* as the context asks */
+    uint64_t seed;
     fiber_pool fibers;
+
+    /* The run. */
+    fv_thread_order order; /* never varied */
+    uint64_t key, draws;   /* of its random numbers */
 
     /* The launch. */
     const char *kernel;
@@ -206,7 +210,7 @@ void draw_sequence(fv_emulator *e) {
         return;
     const uint64_t draw = e->draws++;
     for (int i = e->count - 1; i > 0; --i) {
-        const uint32_t other = fv_random_below(e->seed, draw, static_cast<uint64_t>(i), static_cast<uint32_t>(i) + 1);
+        const uint32_t other = fv_random_below(e->key, draw, static_cast<uint64_t>(i), static_cast<uint32_t>(i) + 1);
         const int swapped = e->sequence[i];
         e->sequence[i] = e->sequence[other];
         e->sequence[other] = swapped;
@@ -250,7 +254,7 @@ uint64_t block_at(const fv_emulator *e, uint64_t i, uint64_t blocks, uint64_t st
 
 fv_status run_blocks(fv_emulator *e, dim3 grid) {
     const uint64_t blocks = static_cast<uint64_t>(grid.x) * grid.y * grid.z;
-    const uint64_t start = e->order == FV_ORDER_RANDOM ? fv_random_u32(e->seed, e->draws++, 0) % blocks : 0;
+    const uint64_t start = e->order == FV_ORDER_RANDOM ? fv_random_u32(e->key, e->draws++, 0) % blocks : 0;
     for (uint64_t i = 0; i < blocks && !e->failed; ++i) {
         const uint64_t flat = block_at(e, i, blocks, start);
         blockIdx = {static_cast<unsigned>(flat % grid.x), static_cast<unsigned>(flat / grid.x % grid.y),
@@ -333,10 +337,19 @@ fv_status fv_emulator_create(fv_thread_order order, uint64_t seed, fv_emulator *
         free(made);
         return fv_fail(FV_NO_MEMORY, "no memory for the stacks of the emulator's %d fibers", MAX_FIBERS);
     }
-    made->order = order;
+    made->wanted = order;
     made->seed = seed;
+    fv_emulator_begin_run(made, 0);
     *emulator = made;
     return FV_OK;
+}
+
+void fv_emulator_begin_run(fv_emulator *emulator, int run) {
+    static const fv_thread_order varied[] = {FV_ORDER_FORWARD, FV_ORDER_REVERSE, FV_ORDER_RANDOM, FV_ORDER_RANDOM};
+    emulator->order = emulator->wanted == FV_ORDER_VARIED ? varied[run % 4] : emulator->wanted;
+    const fv_philox words = fv_philox4x32(emulator->seed, 0, static_cast<uint64_t>(run));
+    emulator->key = static_cast<uint64_t>(words.word[1]) << 32 | words.word[0];
+    emulator->draws = 0;
 }
 
 void fv_emulator_destroy(fv_emulator *emulator) {

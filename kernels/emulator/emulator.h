@@ -11,6 +11,7 @@
  * - Reads of dynamic shared memory before it is written: every block finds it filled with NaN (all bits set).
  * - Missing barriers: threads run in forward, reverse or seeded random order (drawn anew at every barrier), so that a
  *   result that depends on the order differs between them. Blocks run forward, backward, or forward from a random one.
+ *   FV_ORDER_VARIED gives each run of a verification another of these orders.
  * - A barrier that the threads of a block, or of a warp for warp primitives, reach at different lines, or that some
  *   never reach since they returned: the launch fails with FV_MISMATCH and names kernel, block and lines.
  * - Launches beyond the limits of the device, masks that are not full, shuffles in a warp that is not full.

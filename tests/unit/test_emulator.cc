@@ -1,36 +1,10 @@
 /* The emulator finds what it is there to find: each test plants a fault in a tiny kernel, or proves that sound kernels
  * give sound results in every thread order. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-extern "C" {
-#include <cmocka.h>
-}
-
-#include "kernel.cuh"
+#include "emulated_context.h"
 
 namespace {
 
-constexpr int FORWARD = 0, REVERSE = 1, RANDOM = 2, ORDERS = 3;
 constexpr int THREADS = 96; /* three warps */
-
-fv_context *open_emulator(int order, uint64_t seed = 1) {
-    fv_context_options options = {};
-    options.thread_order = static_cast<fv_thread_order>(order);
-    options.seed = seed;
-    fv_context *context = nullptr;
-    assert_int_equal(fv_context_create("emulated", &options, &context), FV_OK);
-    return context;
-}
-
-void assert_message_has(const char *part) {
-    if (!strstr(fv_error_message(), part))
-        fail_msg("the message \"%s\" lacks \"%s\"", fv_error_message(), part);
-}
 
 } // namespace
 
@@ -70,9 +44,10 @@ __global__ void visit(int *visits) {
 
 /* Writes down the order in which threads run before and after a barrier. */
 __global__ void record(int *next, int *sequence) {
-    sequence[(*next)++] = static_cast<int>(threadIdx.x);
+    const int thread = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    sequence[(*next)++] = thread;
     __syncthreads();
-    sequence[(*next)++] = static_cast<int>(threadIdx.x);
+    sequence[(*next)++] = thread;
 }
 
 /* ---- kernels with faults ---- */
@@ -207,6 +182,70 @@ void test_thread_orders(void **) {
     assert_memory_not_equal(random, random + THREADS, THREADS * sizeof random[0]); /* drawn anew at the barrier */
 }
 
+struct recording {
+    int sequence[3 * 2 * THREADS];
+};
+
+recording record_run(fv_context *context, int run) {
+    recording r;
+    int next = 0;
+    context->backend->begin_run(context, run);
+    assert_int_equal(FV_LAUNCH(context, record, 3, THREADS, 0, &next, r.sequence), FV_OK);
+    return r;
+}
+
+void assert_same(const recording &a, const recording &b) {
+    assert_memory_equal(a.sequence, b.sequence, sizeof a.sequence);
+}
+
+void assert_different(const recording &a, const recording &b) {
+    assert_memory_not_equal(a.sequence, b.sequence, sizeof a.sequence);
+}
+
+recording record_fixed(int order) {
+    fv_context *context = open_emulator(order);
+    const recording r = record_run(context, 0);
+    fv_context_destroy(context);
+    return r;
+}
+
+void test_runs_vary(void **) {
+    fv_context *context = open_emulator(VARIED);
+    assert_string_equal(fv_context_description(context), "CUDA kernels on the CPU, varied thread order");
+    int next = 0;
+    recording unbegun;
+    assert_int_equal(FV_LAUNCH(context, record, 3, THREADS, 0, &next, unbegun.sequence), FV_OK);
+    assert_same(unbegun, record_fixed(FORWARD));
+    const recording random = record_run(context, 2), other = record_run(context, 3);
+    assert_same(record_run(context, 0), record_fixed(FORWARD));
+    assert_same(record_run(context, 1), record_fixed(REVERSE));
+    assert_same(record_run(context, 2), random); /* whatever ran before */
+    assert_same(record_run(context, 3), other);
+    assert_same(record_run(context, 4), record_fixed(FORWARD));
+    assert_different(random, other);
+    assert_different(random, record_run(context, 6));
+    fv_context *same = open_emulator(VARIED), *reseeded = open_emulator(VARIED, 2);
+    assert_same(record_run(same, 2), random);
+    assert_different(record_run(reseeded, 2), random);
+    fv_context_destroy(reseeded);
+    fv_context_destroy(same);
+    fv_context_destroy(context);
+}
+
+void test_runs_keep_a_fixed_order(void **) {
+    for (int order = FORWARD; order < RANDOM; ++order) {
+        fv_context *context = open_emulator(order);
+        assert_same(record_run(context, 2), record_fixed(order));
+        fv_context_destroy(context);
+    }
+    fv_context *context = open_emulator(RANDOM);
+    const recording first = record_run(context, 0), second = record_run(context, 1);
+    assert_different(first, second);
+    assert_same(record_run(context, 0), first);
+    assert_same(record_run(context, 1), second);
+    fv_context_destroy(context);
+}
+
 void test_missing_barrier(void **) {
     int expected[THREADS];
     for (int t = 0; t < THREADS; ++t)
@@ -308,10 +347,12 @@ void test_limits(void **) {
 
 void test_unknown_order(void **) {
     fv_context_options options = {};
-    options.thread_order = static_cast<fv_thread_order>(ORDERS);
+    const int unknown = VARIED + 1; /* C callers can pass any number */
+    static_assert(sizeof unknown == sizeof options.thread_order);
+    memcpy(&options.thread_order, &unknown, sizeof unknown);
     fv_context *context = nullptr;
     assert_int_equal(fv_context_create("emulated", &options, &context), FV_BAD_INPUT);
-    assert_message_has("thread order 3");
+    assert_message_has("thread order 4");
 }
 
 } // namespace
@@ -325,6 +366,8 @@ int main() {
         cmocka_unit_test(test_shuffles),
         cmocka_unit_test(test_every_thread_runs_once),
         cmocka_unit_test(test_thread_orders),
+        cmocka_unit_test(test_runs_vary),
+        cmocka_unit_test(test_runs_keep_a_fixed_order),
         cmocka_unit_test(test_missing_barrier),
         cmocka_unit_test(test_divergent_barrier),
         cmocka_unit_test(test_early_return),

@@ -11,10 +11,11 @@
 extern const fv_kernel *const fv_emulated_tables[];
 
 static fv_status open_emulated(fv_context *context, const fv_context_options *options) {
-    static const char *const orders[] = {"forward", "reverse", "random"};
+    static const char *const orders[] = {"forward", "reverse", "random", "varied"};
     const fv_thread_order order = options->thread_order;
-    if (order > FV_ORDER_RANDOM)
-        return fv_fail(FV_BAD_INPUT, "emulated: thread order %d must be 0 (forward), 1 (reverse) or 2 (random)",
+    if (order > FV_ORDER_VARIED)
+        return fv_fail(FV_BAD_INPUT,
+                       "emulated: thread order %d must be 0 (forward), 1 (reverse), 2 (random) or 3 (varied)",
                        (int)order);
     fv_emulator *emulator;
     FV_TRY(fv_emulator_create(order, options->seed, &emulator));
@@ -31,11 +32,16 @@ static void close_emulated(fv_context *context) {
     fv_emulator_destroy(context->device);
 }
 
+static void begin_run(fv_context *context, int run) {
+    fv_emulator_begin_run(context->device, run);
+}
+
 extern const fv_backend fv_backend_emulated;
 const fv_backend fv_backend_emulated = {
     .name = "emulated",
     .tables = fv_emulated_tables,
     .open = open_emulated,
     .close = close_emulated,
+    .begin_run = begin_run,
     FV_HOST_MEMORY,
 };
