@@ -7,6 +7,7 @@
 #include "emulator/emulator.h"
 
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "backends/emulated/emulated.h"
 #include "base/error.h"
 #include "base/random.h"
+#include "emulator/copies.h"
 #include "emulator/fibers.h"
 
 namespace fv_emulated {
@@ -36,6 +38,7 @@ struct thread {
     unsigned exchanges; /* shuffles so far; its parity picks the mailbox */
     /* Two, so that a fast lane's next shuffle cannot overwrite what a slow lane still reads. */
     unsigned char mailbox[2][8];
+    copy_queue copies;
 };
 
 /* Thrown in a waiting thread when its launch has failed, so that its stack unwinds. */
@@ -51,6 +54,7 @@ struct fv_emulator {
     fv_thread_order wanted; /* as the context asks */
     uint64_t seed;
     fiber_pool fibers;
+    copy_pool copies;
 
     /* The run. */
     fv_thread_order order; /* never varied */
@@ -78,6 +82,30 @@ namespace {
 /* __shared__ arrays and threadIdx are the program's: one launch at a time. */
 pthread_mutex_t launching = PTHREAD_MUTEX_INITIALIZER;
 fv_emulator *active;
+
+/* ---- failing ---- */
+
+__attribute__((format(printf, 2, 3))) void fail(fv_emulator *e, const char *format, ...) {
+    e->failed = true;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(e->failure, sizeof e->failure, format, arguments);
+    va_end(arguments);
+}
+
+/* Ends the calling thread and with it the launch. */
+[[noreturn]] void refuse(const char *what, site where) {
+    fail(active, "%s at %s:%d", what, where.file, where.line);
+    throw cancelled();
+}
+
+/* The thread returned before its copies arrived. */
+void refuse_copy(fv_emulator *e, int index) {
+    const copy_queue *copies = &e->threads[index].copies;
+    const pending_copy *copy = copies->oldest;
+    fail(e, "thread %d returned with an asynchronous copy under way, begun at %s:%d: %s", index, copy->begun.file,
+         copy->begun.line, copy->group < copies->committed ? "a wait is missing" : "its commit and a wait are missing");
+}
 
 /* ---- threads on fibers ---- */
 
@@ -107,6 +135,8 @@ void run_thread(fv_emulator *e, int index) {
     become(e, index);
     try {
         e->body(e->argument);
+        if (self->copies.oldest)
+            refuse_copy(e, index);
     } catch (const cancelled &) {
     }
     self->state = RETURNED;
@@ -126,11 +156,6 @@ void run_threads() {
 
 /* ---- waiting and releasing ---- */
 
-void fail(fv_emulator *e, const char *text) {
-    e->failed = true;
-    snprintf(e->failure, sizeof e->failure, "%s", text);
-}
-
 void wait(thread_state state, site where) {
     fv_emulator *e = active;
     const int index = e->current;
@@ -140,14 +165,6 @@ void wait(thread_state state, site where) {
     become(e, index);
     if (e->failed)
         throw cancelled();
-}
-
-/* Ends the calling thread and with it the launch. */
-[[noreturn]] void refuse(const char *what, site where) {
-    char text[256];
-    snprintf(text, sizeof text, "%s at %s:%d", what, where.file, where.line);
-    fail(active, text);
-    throw cancelled();
 }
 
 bool waits(const thread *t) {
@@ -161,21 +178,24 @@ bool same_barrier(const thread *a, const thread *b) {
 
 /* Lets the threads first .. end-1 go if all of them wait at one barrier; fails otherwise. */
 void release_together(fv_emulator *e, int first, int end) {
-    const thread *waiting = &e->threads[first];
-    while (!waits(waiting))
+    int waiting = first;
+    while (!waits(&e->threads[waiting]))
         ++waiting;
-    const site there = waiting->where;
+    const thread *one = &e->threads[waiting];
+    const bool warp = one->state == WAITS_FOR_WARP;
     for (int i = first; i < end; ++i) {
         const thread *t = &e->threads[i];
-        char text[384];
         if (t->state == RETURNED)
-            snprintf(text, sizeof text, "thread %d returned while others wait at %s:%d", i, there.file, there.line);
-        else if (!same_barrier(t, waiting))
-            snprintf(text, sizeof text, "threads wait at %s:%d and %s:%d", there.file, there.line, t->where.file,
-                     t->where.line);
-        else
-            continue;
-        return fail(e, text);
+            return fail(e,
+                        "thread %d returned while thread %d waits at %s:%d: a thread without work must skip the work, "
+                        "not the %s",
+                        i, waiting, one->where.file, one->where.line, warp ? "warp primitive" : "barrier");
+        if (!same_barrier(t, one))
+            return fail(e,
+                        "thread %d waits at %s:%d, thread %d at %s:%d: all threads of a %s must meet at the same line, "
+                        "outside of any branch that only some of them take",
+                        waiting, one->where.file, one->where.line, i, t->where.file, t->where.line,
+                        warp ? "warp" : "block");
     }
     for (int i = first; i < end; ++i)
         e->threads[i].state = RUNNABLE;
@@ -217,11 +237,13 @@ void draw_sequence(fv_emulator *e) {
     }
 }
 
-/* Wakes every thread that still waits, so that it unwinds and its fiber becomes idle. */
+/* Wakes every thread that still waits, so that it unwinds and its fiber becomes idle; what was under way never arrives. */
 void cancel(fv_emulator *e) {
-    for (int i = 0; i < e->count; ++i)
+    for (int i = 0; i < e->count; ++i) {
         if (waits(&e->threads[i]) || e->threads[i].state == RUNNABLE)
             fiber_switch(&e->fibers, e->threads[i].on);
+        copy_drop_all(&e->copies, &e->threads[i].copies);
+    }
 }
 
 void run_block(fv_emulator *e) {
@@ -230,6 +252,7 @@ void run_block(fv_emulator *e) {
     for (int i = 0; i < e->count; ++i) {
         e->threads[i].state = UNSTARTED;
         e->threads[i].exchanges = 0;
+        e->threads[i].copies.committed = 0;
     }
     do {
         draw_sequence(e);
@@ -329,6 +352,23 @@ void exchange(unsigned mask, void *value, size_t size, int from, site where) {
     memcpy(value, e->threads[index / LANES * LANES + from].mailbox[box], size);
 }
 
+void begin_async_copy(void *shared, const void *global, int bytes, int valid_bytes, site where) {
+    fv_emulator *e = active;
+    const char *fault = copy_fault(e->shared, e->shared_bytes, shared, global, bytes, valid_bytes);
+    if (fault)
+        refuse(fault, where);
+    if (!copy_begin(&e->copies, &e->threads[e->current].copies, shared, global, bytes, valid_bytes, where))
+        refuse("no memory for an asynchronous copy", where);
+}
+
+void commit_async_copies() {
+    ++active->threads[active->current].copies.committed;
+}
+
+void wait_for_async_copies(int groups) {
+    copy_wait(&active->copies, &active->threads[active->current].copies, groups);
+}
+
 } // namespace fv_emulated
 
 fv_status fv_emulator_create(fv_thread_order order, uint64_t seed, fv_emulator **emulator) {
@@ -358,6 +398,7 @@ void fv_emulator_destroy(fv_emulator *emulator) {
     pthread_mutex_lock(&launching);
     active = emulator;
     fiber_pool_close(&emulator->fibers);
+    copy_pool_close(&emulator->copies);
     active = nullptr;
     pthread_mutex_unlock(&launching);
     free(emulator);

@@ -12,6 +12,9 @@
  * - Missing barriers: threads run in forward, reverse or seeded random order (drawn anew at every barrier), so that a
  *   result that depends on the order differs between them. Blocks run forward, backward, or forward from a random one.
  *   FV_ORDER_VARIED gives each run of a verification another of these orders.
+ * - Asynchronous copies (async_copy.cuh) read too early: they arrive only at the wait that covers them, and until then
+ *   the destination holds NaN. A thread that returns with a copy under way, a misaligned copy, or one to what is not
+ *   shared memory: the launch fails with FV_MISMATCH and names the copy's line.
  * - A barrier that the threads of a block, or of a warp for warp primitives, reach at different lines, or that some
  *   never reach since they returned: the launch fails with FV_MISMATCH and names kernel, block and lines.
  * - Launches beyond the limits of the device, masks that are not full, shuffles in a warp that is not full.
@@ -21,6 +24,8 @@
  *   only as a result that depends on the order of the blocks. Tiles sized by the case are dynamic shared memory.
  * - An unguarded access to a neighbouring row of the same array. Races between blocks, memory-model effects, and warps
  *   that are out of step where the code relies on lockstep: those need the GPU.
+ * - Two asynchronous copies under way to the same bytes, whose order hardware does not promise; a source that changes
+ *   while the copy is under way, which is read when it begins.
  * - Two visits of one barrier line that are not the same visit, as long as their number is the same for all threads.
  *
  * Kernels must not hold locks or be noexcept across a barrier: a failed launch unwinds its waiting threads by an
@@ -107,6 +112,11 @@ void wait_for_warp(unsigned mask, site where);
 
 /* Lane of the calling thread within its warp. */
 int lane();
+
+/* The twins of cp.async, see async_copy.cuh. */
+void begin_async_copy(void *shared, const void *global, int bytes, int valid_bytes, site where);
+void commit_async_copies();
+void wait_for_async_copies(int groups);
 
 /* Hands `size` bytes (at most 8) to the warp and takes those of lane `from`. */
 void exchange(unsigned mask, void *value, size_t size, int from, site where);

@@ -269,7 +269,7 @@ void test_divergent_barrier(void **) {
         fv_context *context = open_emulator(order);
         assert_int_equal(FV_LAUNCH(context, diverge, 2, THREADS, 0), FV_MISMATCH);
         assert_message_has("kernel diverge, block (");
-        assert_message_has("threads wait at ");
+        assert_message_has(": all threads of a block must meet at the same line");
         const char *first = strstr(fv_error_message(), "test_emulator.cc:");
         assert_non_null(first);
         const char *second = strstr(first + 1, "test_emulator.cc:");
@@ -287,7 +287,7 @@ void test_early_return(void **) {
     for (int order = 0; order < ORDERS; ++order) {
         fv_context *context = open_emulator(order);
         assert_int_equal(FV_LAUNCH(context, return_early, 3, THREADS, 0), FV_MISMATCH);
-        assert_message_has("kernel return_early, block (1,0,0): thread 40 returned while others wait at ");
+        assert_message_has("kernel return_early, block (1,0,0): thread 40 returned while thread 0 waits at ");
         assert_int_equal(FV_LAUNCH(context, return_early, 1, THREADS, 0), FV_OK); /* without the guilty block */
         expect_block_sums(context);
         fv_context_destroy(context);
@@ -298,7 +298,9 @@ void test_warp_faults(void **) {
     for (int order = 0; order < ORDERS; ++order) {
         fv_context *context = open_emulator(order);
         assert_int_equal(FV_LAUNCH(context, diverge_in_warp, 1, THREADS, 0), FV_MISMATCH);
-        assert_message_has("kernel diverge_in_warp, block (0,0,0): threads wait at ");
+        assert_message_has("kernel diverge_in_warp, block (0,0,0): thread 32 waits at ");
+        assert_message_has(", thread 48 at ");
+        assert_message_has(": all threads of a warp must meet at the same line");
         assert_int_equal(FV_LAUNCH(context, part_of_a_warp, 1, THREADS, 0, 0xffffu), FV_MISMATCH);
         assert_message_has("a warp primitive without the full mask at ");
         assert_int_equal(FV_LAUNCH(context, part_of_a_warp, 1, THREADS - 1, 0, 0xffffffffu), FV_MISMATCH);
