@@ -10,6 +10,8 @@
  *         declares the launch's dynamic shared memory within a kernel, 16-byte aligned.
  *     FV_UNROLL
  *         stands before a loop of few, fixed turns whose arrays are to live in registers.
+ *
+ * Asynchronous copies to shared memory: async_copy.cuh.
  */
 #ifndef FOVEA_KERNEL_CUH
 #define FOVEA_KERNEL_CUH

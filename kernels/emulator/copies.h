@@ -24,7 +24,7 @@ struct pending_copy {
 /* A zeroed queue is empty. */
 struct copy_queue {
     pending_copy *oldest, *newest;
-    int64_t committed; /* groups; the copies of the next one belong to group `committed` */
+    int64_t committed; /* groups, over all blocks and launches; copies begun now belong to group number `committed` */
 };
 
 /* Copies that no queue holds, to be used again. */

@@ -193,7 +193,7 @@ void release_together(fv_emulator *e, int first, int end) {
         if (!same_barrier(t, one))
             return fail(e,
                         "thread %d waits at %s:%d, thread %d at %s:%d: all threads of a %s must meet at the same line, "
-                        "outside of any branch that only some of them take",
+                        "outside of branches that only some take",
                         waiting, one->where.file, one->where.line, i, t->where.file, t->where.line,
                         warp ? "warp" : "block");
     }
@@ -252,7 +252,6 @@ void run_block(fv_emulator *e) {
     for (int i = 0; i < e->count; ++i) {
         e->threads[i].state = UNSTARTED;
         e->threads[i].exchanges = 0;
-        e->threads[i].copies.committed = 0;
     }
     do {
         draw_sequence(e);

@@ -88,6 +88,8 @@ __global__ void never_wait(const float *x, bool commit, int *line) {
     __syncthreads();
 }
 
+__global__ void nothing() {}
+
 template <int BYTES>
 __global__ void copy_between(void *to, const void *from, ptrdiff_t to_offset, ptrdiff_t from_offset, int valid_bytes) {
     FV_DYNAMIC_SHARED(char, shared);
@@ -183,6 +185,7 @@ void test_missing_wait(void **) {
             snprintf(end, sizeof end, "test_async_copy.cc:%d: %s missing", line,
                      commit ? "a wait is" : "its commit and a wait are");
             assert_message_has(end);
+            assert_int_equal(FV_LAUNCH(context, nothing, 1, THREADS, 0), FV_OK); /* the copy is forgotten */
         }
         assert_int_equal(FV_LAUNCH(context, never_wait, 1, THREADS, 0, x, true, &line),
                          FV_OK); /* without the guilty block */
