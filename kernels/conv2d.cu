@@ -273,6 +273,7 @@ const fv_kernel conv2d_kernels[] = {
      .deterministic = true,
      .supports = supports_split_reduce,
      .workspace = workspace_split_reduce,
+     .workspace_rule = "splits*(k*r*s*c/groups + bias*k)*4 bytes, 0 where it need not split",
      .run = conv2d_backward_weights_split_reduce},
     {.kind = FV_CONV2D,
      .pass = FV_BACKWARD_WEIGHTS,

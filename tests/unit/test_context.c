@@ -75,21 +75,6 @@ static void unreasonable_options(void **state) {
     assert_non_null(strstr(fv_error_message(), "thread order"));
 }
 
-/* Names are unique within operation, pass, dtype and backend: they are how a user asks for one kernel. */
-static void rows_are_named(void **state) {
-    (void)state;
-    for (const fv_backend *const *backend = fv_backends; *backend; ++backend) {
-        fv_kernel_cursor i = {0};
-        for (const fv_kernel *a; (a = fv_kernel_next(*backend, &i));) {
-            assert_non_null(a->run);
-            fv_kernel_cursor j = {0};
-            for (const fv_kernel *b; (b = fv_kernel_next(*backend, &j)) && b != a;)
-                assert_false(a->kind == b->kind && a->pass == b->pass && a->dtype == b->dtype &&
-                             !strcmp(a->name, b->name));
-        }
-    }
-}
-
 static void tensors(void **state) {
     (void)state;
     fv_context *context;
@@ -381,7 +366,6 @@ int main(void) {
         cmocka_unit_test(backends),
         cmocka_unit_test(automatic),
         cmocka_unit_test(unreasonable_options),
-        cmocka_unit_test(rows_are_named),
         cmocka_unit_test(tensors),
         cmocka_unit_test(execute_checks_its_tensors),
         cmocka_unit_test(stands_in_across_memories),

@@ -209,7 +209,8 @@ static fv_status backward_weights(fv_context *context, const fv_operation *op, v
 #define ROW(way, function)                                                                                             \
     {                                                                                                                  \
         .kind = FV_CONV2D, .pass = way, .dtype = FV_F32, .name = "cudnn", .deterministic = true, .supports = supports, \
-        .prepare = prepare_##function, .release = release, .workspace = workspace, .run = function                     \
+        .prepare = prepare_##function, .release = release, .workspace = workspace,                                     \
+        .workspace_rule = "as cuDNN's engine asks", .run = function                                                    \
     }
 
 const fv_kernel fv_cudnn_conv2d_kernels[] = {

@@ -138,7 +138,7 @@ static fv_status prepare_backward_weights(fv_context *context, const fv_operatio
     {                                                                                                                  \
         .kind = FV_CONV2D, .pass = pass_, .dtype = FV_F32, .name = "direct", .deterministic = true,                    \
         .supports = supports, .prepare = prepare_, .release = fv_onednn_release, .workspace = fv_onednn_workspace,     \
-        .run = fv_onednn_run                                                                                           \
+        .workspace_rule = FV_ONEDNN_WORKSPACE_RULE, .numerics = fv_onednn_numerics, .run = fv_onednn_run               \
     }
 
 const fv_kernel fv_onednn_conv2d[] = {

@@ -106,7 +106,8 @@ static fv_status prepare_backward_weights(fv_context *context, const fv_operatio
 #define ROW(pass_, name_, prepare_)                                                                                    \
     {                                                                                                                  \
         .kind = FV_LINEAR, .pass = pass_, .dtype = FV_F32, .name = name_, .deterministic = true, .supports = supports, \
-        .prepare = prepare_, .release = fv_onednn_release, .workspace = fv_onednn_workspace, .run = fv_onednn_run      \
+        .prepare = prepare_, .release = fv_onednn_release, .workspace = fv_onednn_workspace,                           \
+        .workspace_rule = FV_ONEDNN_WORKSPACE_RULE, .numerics = fv_onednn_numerics, .run = fv_onednn_run               \
     }
 
 const fv_kernel fv_onednn_linear[] = {

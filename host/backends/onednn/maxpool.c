@@ -98,7 +98,7 @@ static fv_status prepare_backward_data(fv_context *context, const fv_operation *
     {                                                                                                                  \
         .kind = FV_MAXPOOL, .pass = pass_, .dtype = FV_F32, .name = "pooling", .deterministic = true,                  \
         .supports = supports, .prepare = prepare_, .release = fv_onednn_release, .workspace = fv_onednn_workspace,     \
-        .run = fv_onednn_run                                                                                           \
+        .workspace_rule = FV_ONEDNN_WORKSPACE_RULE, .numerics = fv_onednn_numerics, .run = fv_onednn_run               \
     }
 
 const fv_kernel fv_onednn_maxpool[] = {

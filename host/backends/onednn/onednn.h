@@ -53,12 +53,16 @@ fv_status fv_onednn_layout(dnnl_memory_desc_t *layout, int rank, const int64_t *
 
 /* ---- what the rows need ---- */
 
-/* fv_kernel.prepare with the operation's design function; release, workspace and run as they stand. `items` is the
- * batch: with none there is no plan, and running zeroes the weight gradients. */
+/* fv_kernel.prepare with the operation's design function; the others as they stand. `items` is the batch: with none
+ * there is no plan, and running zeroes the weight gradients. */
 fv_status fv_onednn_prepare(fv_context *context, const fv_operation *op, int64_t items,
                             fv_status (*describe)(const fv_operation *op, fv_onednn_design *design), void **state);
 void fv_onednn_release(void *state);
 size_t fv_onednn_workspace(const fv_operation *op, const void *state);
+#define FV_ONEDNN_WORKSPACE_RULE "oneDNN's reorders and scratchpads"
+
+/* Describes the primitive's implementation in oneDNN's words, such as "jit:avx512_core"; nothing without a batch. */
+void fv_onednn_numerics(const fv_operation *op, const void *state, fv_numerics *numerics);
 fv_status fv_onednn_run(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers);
 
 /* oneDNN's generated code counts in 32 bits here and there. NULL if every tensor of the operation has fewer than 2^31

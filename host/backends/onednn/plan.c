@@ -7,6 +7,7 @@
  * runs.
  */
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +40,7 @@ typedef struct plan {
     int slots, steps;
     slot slot[MAX_SLOTS];
     step step[MAX_STEPS]; /* in the order of execution */
+    const step *main;     /* the one that is not a reorder */
     size_t workspace;
 } plan;
 
@@ -155,6 +157,7 @@ static fv_status build(plan *p, const fv_onednn_design *design) {
             FV_TRY(add_reorder(p, design, &operand->layout, places[i].own, places[i].wanted, places[i].inner));
     }
     step *s = &p->step[p->steps++];
+    p->main = s;
     FV_TRY(create_primitive(p, s, design->engine, design->primitive));
     for (int i = 0; i < design->count; ++i) {
         const fv_onednn_operand *operand = &design->operands[i];
@@ -227,6 +230,16 @@ void fv_onednn_release(void *state) {
 size_t fv_onednn_workspace(const fv_operation *op, const void *state) {
     (void)op;
     return state ? ((const plan *)state)->workspace : 0;
+}
+
+void fv_onednn_numerics(const fv_operation *op, const void *state, fv_numerics *numerics) {
+    (void)op;
+    const plan *p = state;
+    const_dnnl_primitive_desc_t descriptor = NULL;
+    const char *name = NULL;
+    if (p && dnnl_primitive_get_primitive_desc(p->main->primitive, &descriptor) == dnnl_success &&
+        dnnl_primitive_desc_query(descriptor, dnnl_query_impl_info_str, 0, &name) == dnnl_success)
+        snprintf(numerics->description, sizeof numerics->description, "%s", name);
 }
 
 /* Setting a handle makes oneDNN zero a blocked layout's padding, so it is done only where the pointer is a new one. */

@@ -1,0 +1,151 @@
+/* What every row of every backend's kernel table must have, and what rows say about themselves. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "backends/kernel.h"
+
+/* An operation of each kind. */
+static fv_operation example(fv_kind kind) {
+    static const char *const texts[FV_KINDS] = {
+        [FV_CONV2D] = "conv2d n=1 c=1 h=1 w=1 k=1 kernel=1x1 bias=1",
+        [FV_MAXPOOL] = "maxpool n=1 c=1 h=1 w=1 kernel=1x1",
+        [FV_LINEAR] = "linear n=1 c=1 k=1 bias=1",
+        [FV_RELU] = "relu elements=1",
+        [FV_SOFTMAX_XENT] = "softmax_xent n=1 classes=1",
+        [FV_BATCH] = "batch n=1 items=1 elements=1",
+        [FV_SGD] = "sgd elements=1",
+        [FV_ADAM] = "adam elements=1",
+    };
+    fv_operation op;
+    if (fv_operation_parse(texts[kind], &op) != FV_OK)
+        fail_msg("%s", fv_error_message());
+    return op;
+}
+
+/* Roles of the pass, as a bit set. */
+static unsigned roles_of(const fv_kernel *kernel) {
+    const fv_operation op = example(kernel->kind);
+    fv_tensor_spec specs[FV_MAX_SPECS];
+    const int count = fv_operation_signature(&op, kernel->pass, specs);
+    unsigned roles = 0;
+    for (int i = 0; i < count; ++i)
+        roles |= 1u << specs[i].role;
+    return roles;
+}
+
+static void rows_are_whole(void **state) {
+    (void)state;
+    for (const fv_backend *const *backend = fv_backends; *backend; ++backend) {
+        fv_kernel_cursor cursor = {0};
+        int count = 0;
+        for (const fv_kernel *kernel; (kernel = fv_kernel_next(*backend, &cursor)); ++count) {
+            assert_in_range(kernel->kind, 0, FV_KINDS - 1);
+            assert_in_range(kernel->pass, 0, FV_PASSES - 1);
+            assert_in_range(kernel->dtype, 0, FV_DTYPES - 1);
+            assert_non_null(kernel->run);
+            const unsigned roles = roles_of(kernel);
+            assert_true(roles != 0); /* the operation has the pass */
+            assert_int_equal(kernel->omits & ~roles, 0);
+            if (!kernel->workspace != !kernel->workspace_rule || (kernel->workspace && !*kernel->workspace_rule))
+                fail_msg("%s %s %s: a workspace needs a rule, and a rule a workspace", (*backend)->name,
+                         fv_kind_name(kernel->kind), kernel->name);
+        }
+        assert_true(count > 0);
+    }
+}
+
+/* Names are unique within operation, pass, dtype and backend: they are how a user asks for one kernel. */
+static void rows_are_named(void **state) {
+    (void)state;
+    for (const fv_backend *const *backend = fv_backends; *backend; ++backend) {
+        fv_kernel_cursor i = {0};
+        for (const fv_kernel *a; (a = fv_kernel_next(*backend, &i));) {
+            assert_true(strlen(a->name) > 0);
+            fv_kernel_cursor j = {0};
+            for (const fv_kernel *b; (b = fv_kernel_next(*backend, &j)) && b != a;)
+                assert_false(a->kind == b->kind && a->pass == b->pass && a->dtype == b->dtype &&
+                             !strcmp(a->name, b->name));
+        }
+    }
+}
+
+static const fv_kernel *row_of(const fv_backend *backend, fv_kind kind, fv_pass pass, const char *name) {
+    fv_kernel_cursor cursor = {0};
+    for (const fv_kernel *kernel; (kernel = fv_kernel_next(backend, &cursor));)
+        if (kernel->kind == kind && kernel->pass == pass && !strcmp(kernel->name, name))
+            return kernel;
+    fail_msg("%s has no kernel %s", backend->name, name);
+    return NULL;
+}
+
+/* The rule of the split filter gradient: splits*(k*r*s*c/groups + bias*k)*4 bytes. */
+static void split_workspace_follows_its_rule(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t bytes_of_split, least_splits; /* 0: it does not split */
+    } table[] = {
+        {"conv2d n=4 c=6 h=32 w=32 k=8 kernel=3x5 groups=2 bias=1", (8 * 3 * 5 * 3 + 8) * 4, 2},
+        {"conv2d n=4 c=6 h=32 w=32 k=8 kernel=3x5 groups=2 bias=0", 8 * 3 * 5 * 3 * 4, 2},
+        {"conv2d n=1 c=6 h=9 w=9 k=8 kernel=3x3 bias=1", (8 * 3 * 3 * 6 + 8) * 4, 0},
+    };
+    const fv_kernel *kernel = row_of(fv_backend_find("emulated"), FV_CONV2D, FV_BACKWARD_WEIGHTS, "split_reduce");
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; ++i) {
+        fv_operation op;
+        assert_int_equal(fv_operation_parse(table[i].text, &op), FV_OK);
+        const size_t bytes = kernel->workspace(&op, NULL);
+        assert_int_equal(bytes % table[i].bytes_of_split, 0);
+        assert_true(table[i].least_splits ? bytes >= table[i].least_splits * table[i].bytes_of_split : bytes == 0);
+    }
+}
+
+/* What the backend's kernel for this operation says of its arithmetic. */
+static fv_numerics numerics_of(fv_context *context, const char *text, fv_pass pass) {
+    fv_operation op;
+    fv_call call;
+    fv_numerics numerics = {0};
+    assert_int_equal(fv_operation_parse(text, &op), FV_OK);
+    assert_int_equal(fv_call_prepare(&call, context, &op, pass), FV_OK);
+    assert_non_null(call.kernel->numerics);
+    call.kernel->numerics(&op, call.state, &numerics);
+    fv_call_release(&call);
+    return numerics;
+}
+
+static void onednn_names_its_implementations(void **state) {
+    (void)state;
+    static const char *const texts[] = {"conv2d n=2 c=3 h=8 w=8 k=4 kernel=3x3 bias=1", "linear n=2 c=5 k=4 bias=1",
+                                        "maxpool n=2 c=3 h=8 w=8 kernel=2x2 stride=2"};
+    /* what oneDNN 2.6 calls its reorders, which come first where filters are converted; no convolution is called so */
+    static const char *const reorders[] = {"jit:uni", "jit:blk", "simple:any"};
+    if (!fv_backend_find("onednn"))
+        skip();
+    fv_context *context;
+    assert_int_equal(fv_context_create("onednn", NULL, &context), FV_OK);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; ++i)
+        for (fv_pass pass = FV_FORWARD; pass < FV_PASSES - (i == 2); ++pass) {
+            const fv_numerics numerics = numerics_of(context, texts[i], pass);
+            assert_true(strlen(numerics.description) > 0);
+            for (size_t r = 0; i == 0 && r < sizeof reorders / sizeof reorders[0]; ++r)
+                assert_string_not_equal(numerics.description, reorders[r]);
+            assert_int_equal(numerics.notes, 0);
+        }
+    /* without a batch nothing is prepared, and nothing said */
+    assert_string_equal(numerics_of(context, "linear n=0 c=5 k=4", FV_FORWARD).description, "");
+    fv_context_destroy(context);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_whole),
+        cmocka_unit_test(rows_are_named),
+        cmocka_unit_test(split_workspace_follows_its_rule),
+        cmocka_unit_test(onednn_names_its_implementations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
