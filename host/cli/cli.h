@@ -27,6 +27,10 @@ int64_t fv_option_count(const struct argp_state *state, const char *option, cons
                         int64_t high);
 double fv_option_positive(const struct argp_state *state, const char *option, const char *text, double limit);
 
+/* The index of `text` among `count` names. */
+int fv_option_choice(const struct argp_state *state, const char *option, const char *text, const char *const *names,
+                     int count);
+
 /* The folder of the shipped MNIST files: ./data/mnist, or as seen from the program's own place ../data/mnist (a build
  * in the source tree) or its installed place. Returns "data/mnist" if there is none, for the
  * message. */
