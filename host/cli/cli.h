@@ -11,6 +11,7 @@
 /* Exit status: 0 good; 1 a check or a goal failed; 2 usage or bad input; 128 + N ended by signal N, results saved. */
 enum { FV_EXIT_GOOD = 0, FV_EXIT_FAILED = 1, FV_EXIT_USAGE = 2 };
 
+int fv_command_kernels(int argc, char **argv);
 int fv_command_train(int argc, char **argv);
 
 /* Prints "fovea COMMAND: MESSAGE" with the library's latest message; returns the exit status that goes with the

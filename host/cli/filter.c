@@ -1,0 +1,72 @@
+#include <fnmatch.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/filter.h"
+
+fv_filter fv_filter_all(void) {
+    return (fv_filter){.kinds = (1u << FV_KINDS) - 1, .passes = (1u << FV_PASSES) - 1, .dtype = -1};
+}
+
+bool fv_filter_matches(const fv_filter *filter, const fv_kernel *kernel) {
+    return (filter->kinds >> kernel->kind & 1) && (filter->passes >> kernel->pass & 1) &&
+           (filter->dtype < 0 || filter->dtype == (int)kernel->dtype) &&
+           (!filter->kernel || fnmatch(filter->kernel, kernel->name, 0) == 0);
+}
+
+void fv_option_op(const struct argp_state *state, const char *text, fv_filter *filter) {
+    const char *names[FV_KINDS];
+    for (int i = 0; i < FV_KINDS; ++i)
+        names[i] = fv_kind_name((fv_kind)i);
+    filter->kinds = 1u << fv_option_choice(state, "op", text, names, FV_KINDS);
+}
+
+void fv_option_pass(const struct argp_state *state, const char *text, fv_filter *filter) {
+    const char *names[FV_PASSES];
+    for (int i = 0; i < FV_PASSES; ++i)
+        names[i] = fv_pass_name((fv_pass)i);
+    filter->passes = 1u << fv_option_choice(state, "pass", text, names, FV_PASSES);
+}
+
+/* Bit set of the dtypes that kernels of this build have: others are of indices and images only. */
+static unsigned dtypes_of_kernels(void) {
+    unsigned dtypes = 0;
+    for (const fv_backend *const *backend = fv_backends; *backend; ++backend) {
+        fv_kernel_cursor cursor = {0};
+        for (const fv_kernel *kernel; (kernel = fv_kernel_next(*backend, &cursor));)
+            dtypes |= 1u << kernel->dtype;
+    }
+    return dtypes;
+}
+
+void fv_option_dtype(const struct argp_state *state, const char *text, fv_filter *filter) {
+    const unsigned present = dtypes_of_kernels();
+    const char *names[FV_DTYPES];
+    fv_dtype dtypes[FV_DTYPES];
+    int count = 0;
+    for (int i = 0; i < FV_DTYPES; ++i)
+        if (present >> i & 1) {
+            dtypes[count] = (fv_dtype)i;
+            names[count++] = fv_dtype_name((fv_dtype)i);
+        }
+    filter->dtype = (int)dtypes[fv_option_choice(state, "dtype", text, names, count)];
+}
+
+/* A backend that this build leaves out is told with its remedy, which creating a context knows. */
+static void refuse_absent(const struct argp_state *state, const char *name) {
+    fv_context *context = NULL;
+    if (fv_backend_find(name) || !strcmp(name, "auto"))
+        return;
+    if (fv_context_create(name, NULL, &context) == FV_UNSUPPORTED)
+        argp_failure(state, FV_EXIT_USAGE, 0, "%s", fv_error_message());
+    fv_context_destroy(context);
+}
+
+const fv_backend *fv_option_backend(const struct argp_state *state, const char *text) {
+    const char *const *names = fv_backend_names();
+    int count = 0;
+    while (names[count])
+        ++count;
+    refuse_absent(state, text);
+    return fv_backends[fv_option_choice(state, "backend", text, names, count)];
+}
