@@ -1,0 +1,220 @@
+/* A survey counts what it should, and the three-way verdict names the right one, for kernels with known faults. */
+#include "planted.h"
+
+#include "verify/survey.h"
+
+/* ---- backends made up of relu kernels, right and wrong */
+
+static const fv_kernel *truth;
+
+static fv_status run_and_add(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b, float x) {
+    FV_TRY(truth->run(context, op, state, b));
+    if (op->relu.elements > 3)
+        ((float *)b->at[FV_Y])[3] += x;
+    return FV_OK;
+}
+
+static fv_status run_right(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    return run_and_add(context, op, state, b, 0);
+}
+
+static fv_status run_one_off(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    return run_and_add(context, op, state, b, 1);
+}
+
+static fv_status run_two_off(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    return run_and_add(context, op, state, b, 2);
+}
+
+static fv_status run_out_of_memory(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    (void)context, (void)op, (void)state, (void)b;
+    return fv_fail(FV_NO_MEMORY, "too little");
+}
+
+static const char *large_only(const fv_operation *op) {
+    return op->relu.elements < 10 ? "it is too small" : NULL;
+}
+
+static const char *never(const fv_operation *op) {
+    (void)op;
+    return "it never can";
+}
+
+#define ROW(title, ...)                                                                                                \
+    { .kind = FV_RELU, .pass = FV_FORWARD, .dtype = FV_F32, .name = title, .deterministic = true, __VA_ARGS__ }
+
+static const fv_kernel right_rows[] = {ROW("right", .run = run_right), FV_KERNELS_END};
+static const fv_kernel one_off_rows[] = {ROW("one_off", .run = run_one_off), FV_KERNELS_END};
+static const fv_kernel two_off_rows[] = {ROW("two_off", .run = run_two_off), FV_KERNELS_END};
+static const fv_kernel no_rows[] = {FV_KERNELS_END};
+static const fv_kernel mixed_rows[] = {
+    ROW("right", .run = run_right),
+    ROW("large_only", .run = run_one_off, .supports = large_only),
+    ROW("never", .run = run_right, .supports = never),
+    ROW("out_of_memory", .run = run_out_of_memory),
+    FV_KERNELS_END,
+};
+
+typedef struct stage {
+    fv_backend backend;
+    const fv_kernel *tables[2];
+    fv_context context;
+} stage;
+
+static fv_context *stage_with(stage *s, const char *name, const fv_kernel *rows) {
+    fv_operation op = parse("relu elements=1");
+    truth = planted_row(&op, FV_FORWARD, NULL).run == run_planted ? plant.truth : NULL;
+    s->backend = *reference->backend;
+    s->backend.name = name;
+    s->backend.tables = s->tables;
+    s->tables[0] = rows;
+    s->tables[1] = NULL;
+    s->context = *reference;
+    s->context.backend = &s->backend;
+    return &s->context;
+}
+
+/* ---- what a survey says */
+
+typedef struct record {
+    int findings, failures, witness_failures;
+    char outlier[32];
+    int64_t stop_after;
+} record;
+
+static void note(void *user, const fv_finding *finding) {
+    record *r = user;
+    ++r->findings;
+    if (finding->verdict->outcome != FV_FAILED)
+        return;
+    ++(*(finding->witness ? &r->witness_failures : &r->failures));
+    snprintf(r->outlier, sizeof r->outlier, "%s", finding->outlier);
+}
+
+static bool go_on(void *user, int64_t done, int64_t all) {
+    assert_true(done <= all);
+    return done != ((record *)user)->stop_after;
+}
+
+static fv_survey survey_of(fv_context *context, const fv_case_list *cases, record *r) {
+    return (fv_survey){.context = context,
+                       .cases = cases,
+                       .fills = {true, true},
+                       .seed = SEED,
+                       .on_finding = note,
+                       .on_case = go_on,
+                       .user = r};
+}
+
+static fv_case_list relus(void) {
+    static fv_case items[3];
+    items[0] = (fv_case){parse("relu elements=8"), FV_ALL_PASSES};
+    items[1] = (fv_case){parse("relu elements=64"), FV_ALL_PASSES};
+    items[2] = (fv_case){parse("linear n=2 c=3 k=4"), FV_ALL_PASSES};
+    return (fv_case_list){.items = items, .count = 3};
+}
+
+static void the_outlier_is_named(void **state) {
+    (void)state;
+    static const struct {
+        const fv_kernel *ours, *first, *second; /* NULL: no such witness */
+        const char *outlier;
+        bool witness; /* the fault is a witness's */
+    } cases[] = {
+        {right_rows, right_rows, NULL, "", false},
+        {one_off_rows, right_rows, NULL, "ours", false},
+        {right_rows, one_off_rows, NULL, "first", true},
+        {one_off_rows, one_off_rows, NULL, "reference", false},
+        {one_off_rows, two_off_rows, NULL, "nobody", false},
+        {one_off_rows, no_rows, NULL, "", false},
+        {one_off_rows, NULL, NULL, "", false},
+        {one_off_rows, one_off_rows, right_rows, "ours", false},
+        {one_off_rows, no_rows, right_rows, "ours", false},
+        {one_off_rows, two_off_rows, one_off_rows, "reference", false},
+        {right_rows, right_rows, two_off_rows, "second", true},
+    };
+    const fv_case_list list = relus();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+        stage ours, first, second;
+        record r = {0};
+        fv_survey s = survey_of(stage_with(&ours, "ours", cases[i].ours), &list, &r);
+        if (cases[i].first)
+            s.witness[s.witnesses++].context = stage_with(&first, "first", cases[i].first);
+        if (cases[i].second)
+            s.witness[s.witnesses++].context = stage_with(&second, "second", cases[i].second);
+        assert_int_equal(fv_survey_run(&s), FV_OK);
+        if (strcmp(r.outlier, cases[i].outlier))
+            fail_msg("case %zu: the outlier is '%s', expected '%s'", i, r.outlier, cases[i].outlier);
+        const bool wrong = cases[i].ours != right_rows;
+        assert_int_equal(r.failures, wrong ? 4 : 0); /* two sizes, exact and bounded */
+        assert_int_equal(r.witness_failures, cases[i].witness ? 4 : 0);
+        for (int w = 0; w < s.witnesses; ++w)
+            assert_int_equal(s.witness[w].outliers,
+                             cases[i].witness && !strcmp(s.witness[w].context->backend->name, r.outlier) ? 4 : 0);
+        if (s.witnesses && cases[i].first != no_rows)
+            assert_int_equal(s.witness[0].opinions, 4);
+        fv_survey_end(&s);
+    }
+}
+
+static void rows_are_counted(void **state) {
+    (void)state;
+    const fv_case_list list = relus();
+    stage ours;
+    record r = {0};
+    fv_survey s = survey_of(stage_with(&ours, "ours", mixed_rows), &list, &r);
+    assert_int_equal(fv_survey_run(&s), FV_OK);
+    assert_int_equal(s.row_count, 4);
+    assert_int_equal(s.cases_done, 3);
+    assert_int_equal(r.findings, 4 * 2 * 2);
+    const fv_survey_row *right = &s.rows[0], *large = &s.rows[1], *nothing = &s.rows[2], *memory = &s.rows[3];
+    assert_int_equal(right->cases, 2);
+    assert_int_equal(right->count[FV_PASSED], 2);
+    assert_int_equal(right->passed[FV_EXACT], 2);
+    assert_int_equal(right->passed[FV_BOUNDED], 2);
+    assert_true(right->deterministic);
+    assert_int_equal(large->count[FV_FAILED], 1);
+    assert_int_equal(large->count[FV_UNSUPPORTED_CASE], 1);
+    assert_string_equal(large->refusal, "it is too small");
+    assert_int_equal(nothing->count[FV_UNSUPPORTED_CASE], 2);
+    assert_int_equal(memory->count[FV_FAILED], 2);
+    fv_survey_end(&s);
+}
+
+static bool right_only(void *user, const fv_kernel *kernel) {
+    (void)user;
+    return !strcmp(kernel->name, "right");
+}
+
+static void selections(void **state) {
+    (void)state;
+    fv_case_list list = relus();
+    stage ours;
+    record r = {.stop_after = 1};
+    fv_survey s = survey_of(stage_with(&ours, "ours", mixed_rows), &list, &r);
+    s.selects = right_only;
+    s.fills[FV_EXACT] = false;
+    assert_int_equal(fv_survey_run(&s), FV_OK);
+    assert_int_equal(s.row_count, 1);
+    assert_int_equal(s.cases_done, 1);
+    assert_int_equal(r.findings, 1);
+    assert_int_equal(s.rows[0].passed[FV_EXACT], 0);
+    assert_int_equal(s.rows[0].passed[FV_BOUNDED], 1);
+    fv_survey_end(&s);
+    /* A case may ask for other passes than the kernel's. */
+    list.items[0].passes = list.items[1].passes = 1 << FV_BACKWARD_DATA;
+    r = (record){0};
+    s = survey_of(stage_with(&ours, "ours", mixed_rows), &list, &r);
+    assert_int_equal(fv_survey_run(&s), FV_OK);
+    assert_int_equal(r.findings, 0);
+    fv_survey_end(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_outlier_is_named),
+        cmocka_unit_test(rows_are_counted),
+        cmocka_unit_test(selections),
+    };
+    return cmocka_run_group_tests(tests, open_reference, close_reference);
+}
