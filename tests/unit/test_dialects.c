@@ -1,0 +1,406 @@
+/* benchdnn's and MIOpenDriver's problems. What they must become was worked out by hand from these programs'
+ * documentation: their defaults, what is deduced from what, and which way round. */
+#include "scratch.h"
+
+#include "base/random.h"
+#include "cases/cases.h"
+
+enum { F = 1 << FV_FORWARD, D = 1 << FV_BACKWARD_DATA, W = 1 << FV_BACKWARD_WEIGHTS };
+
+static fv_status read_text(fv_case_list *list, const char *text) {
+    return fv_cases_add_lines(list, "list", text, strlen(text));
+}
+
+/* The cases as lines "PASSES OPERATION", without what all operations have at its default. */
+static void expect_cases(const char *text, const char *expected, int64_t left_out) {
+    fv_case_list list = {0};
+    if (read_text(&list, text) != FV_OK)
+        fail_msg("%s: %s", text, fv_error_message());
+    char lines[4096] = "";
+    for (int64_t i = 0; i < list.count; ++i) {
+        char one[256];
+        const unsigned passes = list.items[i].passes;
+        fv_operation_print(&list.items[i].op, one, sizeof one);
+        char *end = strstr(one, " dtype=f32");
+        assert_non_null(end);
+        *end = '\0';
+        const size_t used = strlen(lines);
+        snprintf(lines + used, sizeof lines - used, "%s%s%s%s %s", i ? "\n" : "", passes & F ? "F" : "",
+                 passes & D ? "D" : "", passes & W ? "W" : "", one);
+    }
+    if (strcmp(lines, expected) != 0)
+        fail_msg("%s\n  gives    %s\n  expected %s", text, lines, expected);
+    assert_int_equal(list.left_out, left_out);
+    fv_cases_release(&list);
+}
+
+typedef const char *pair[2];
+
+static void expect_all(const pair *pairs, size_t count) {
+    for (size_t i = 0; i < count; ++i)
+        expect_cases(pairs[i][0], pairs[i][1], 0);
+}
+#define EXPECT_ALL(pairs) expect_all(pairs, sizeof(pairs) / sizeof(pairs)[0])
+
+static void expect_left_out(const char *text, const char *reason) {
+    fv_case_list list = {0};
+    if (read_text(&list, text) != FV_OK)
+        fail_msg("%s: %s", text, fv_error_message());
+    assert_int_equal(list.count, 0);
+    assert_int_equal(list.left_out, 1);
+    assert_string_equal(list.first_left_out, reason);
+    fv_cases_release(&list);
+}
+
+static void expect_refused(const char *text, const char *words) {
+    fv_case_list list = {0};
+    if (read_text(&list, text) != FV_BAD_INPUT || !strstr(fv_error_message(), words) ||
+        strncmp(fv_error_message(), "list:1: ", 8) != 0)
+        fail_msg("%s: %s; expected list:1: and '%s'", text, fv_error_message(), words);
+    fv_cases_release(&list);
+}
+
+/* Descriptors, most of them from oneDNN's own files. The default batch is 2, the default direction FWD_B. */
+static void benchdnn_convolutions(void **state) {
+    (void)state;
+    static const pair pairs[] = {
+        {"ic3oc16_ih5oh5kh3ph1_n\"conv_basic_2d:1st\"",
+         "F conv2d n=2 c=3 h=5 w=5 k=16 kernel=3x3 stride=1 pad=1 dilation=1 groups=1 bias=1"},
+        /* a stride whose last step does not reach the padding's end: any padding behind does, the symmetric is taken */
+        {"ic3oc17_ih8oh4kh3ph1sh2_n\"conv_basic_2d:1st_stride_tail\"",
+         "F conv2d n=2 c=3 h=8 w=8 k=17 kernel=3x3 stride=2 pad=1 dilation=1 groups=1 bias=1"},
+        {"mb1ic3ih227iw227_oc96oh55ow55_kh11kw11_sh4sw4ph0pw0_n\"alexnet:conv1\"",
+         "F conv2d n=1 c=3 h=227 w=227 k=96 kernel=11x11 stride=4 pad=0 dilation=1 groups=1 bias=1"},
+        /* one dimension */
+        {"ic3oc17_iw8ow4kw3pw1sw2_n\"conv_basic_1d:1st_stride_tail\"",
+         "F conv2d n=2 c=3 h=1 w=8 k=17 kernel=1x3 stride=1x2 pad=0x1 dilation=1 groups=1 bias=1"},
+        /* three of them, of which the depth is trivial */
+        {"mb1_g1_ic16oc16_kd1kh1kw1_id1ih2iw3_od1oh1ow1_sd1sh3sw3_pd0ph0pw0_dd0dh0dw0",
+         "F conv2d n=1 c=16 h=2 w=3 k=16 kernel=1x1 stride=3 pad=0 dilation=1 groups=1 bias=1"},
+        /* the letters in another order, and height apart from width */
+        {"mb2_ic32oc32_iw79ow75kw5sw1pw0_ih41oh16kh10sh2ph0n\"ds2-swap\"",
+         "F conv2d n=2 c=32 h=41 w=79 k=32 kernel=10x5 stride=2x1 pad=0 dilation=1 groups=1 bias=1"},
+        /* asymmetric: (8-1) + 3 - 5 - 3 = 2 behind */
+        {"g1ic16oc16_ih5oh8kh3ph3_n\"conv_basic_2d:gemm\"",
+         "F conv2d n=2 c=16 h=5 w=5 k=16 kernel=3x3 stride=1 pad=3,2,3,2 dilation=1 groups=1 bias=1"},
+        /* -1 behind by the formula; but the symmetric padding gives the same ten outputs */
+        {"mb1_ic9oc3_ih32oh10kh5sh3dh0ph1",
+         "F conv2d n=1 c=9 h=32 w=32 k=3 kernel=5x5 stride=3 pad=1 dilation=1 groups=1 bias=1"},
+        /* padding deduced: (7-1 - 7 + 3)/2, and (4-1 - 4 + 4)/2 with the rest behind */
+        {"mb2_g1ic32oc32_ih7oh7kh3",
+         "F conv2d n=2 c=32 h=7 w=7 k=32 kernel=3x3 stride=1 pad=1 dilation=1 groups=1 bias=1"},
+        {"ic1ih4oc1oh4kh4", "F conv2d n=2 c=1 h=4 w=4 k=1 kernel=4x4 stride=1 pad=1,2,1,2 dilation=1 groups=1 bias=1"},
+        /* output deduced: (1-2)/2 rounds to 0, so there is one */
+        {"mb1ic1oc1ih1kh2sh2",
+         "F conv2d n=1 c=1 h=1 w=1 k=1 kernel=2x2 stride=2 pad=0,1,0,1 dilation=1 groups=1 bias=1"},
+        /* dh0 is dense; the filter spans 35 columns */
+        {"mb1ic16ih2iw30oc1oh1ow30kh2kw3ph0pw17dh0dw16n\"bwd-w_check_dilation_padding_1\"",
+         "F conv2d n=1 c=16 h=2 w=30 k=1 kernel=2x3 stride=1 pad=0x17 dilation=1x17 groups=1 bias=1"},
+        /* ic and oc count the channels of all groups */
+        {"g4ic20oc20_ih5oh5kh3ph1_n\"conv_basic_2d:grouped_tail\"",
+         "F conv2d n=2 c=20 h=5 w=5 k=20 kernel=3x3 stride=1 pad=1 dilation=1 groups=4 bias=1"},
+        {"mb1_g3ic3oc3_ih10oh9kh2sh2dh0ph4",
+         "F conv2d n=1 c=3 h=10 w=10 k=3 kernel=2x2 stride=2 pad=4 dilation=1 groups=3 bias=1"},
+        /* a name may hold anything but blanks */
+        {"ic1oc1ih1kh1noc%simd_width_!=0#_with", "F conv2d n=2 c=1 h=1 w=1 k=1 kernel=1x1 stride=1 pad=0 dilation=1 "
+                                                 "groups=1 bias=1"},
+    };
+    EXPECT_ALL(pairs);
+}
+
+static void benchdnn_other_drivers(void **state) {
+    (void)state;
+    static const pair pairs[] = {
+        /* (16-1)*2 - 32 + 3 = 1, of which half, 0, lies in front */
+        {"--pool mb8ic32_ih32oh16kh3sh2_n\"pool_ci_2d:regular\"",
+         "F maxpool n=8 c=32 h=32 w=32 kernel=3x3 stride=2 pad=0,1,0,1 dilation=1"},
+        /* the filter spans 7: 2 + 7 - 3 - 1 = 5 behind */
+        {"--pool mb1ic8_ih3oh3_kh3ph1_dh2dw2", "F maxpool n=1 c=8 h=3 w=3 kernel=3x3 stride=1 pad=1,5,1,5 dilation=3"},
+        {"--pool ic5_iw42ow14kw3sw3pw0_n\"pool_ci_1d:kw_equals_sw\"",
+         "F maxpool n=2 c=5 h=1 w=42 kernel=1x3 stride=1x3 pad=0 dilation=1"},
+        {"--pool --alg=pooling_max --dir=FWD_I,BWD_D ic1ih4kh2",
+         "FD maxpool n=2 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1"},
+        {"--ip mb112ic2048_ih1iw1_oc1000_n\"resnet:ip1\"", "F linear n=112 c=2048 k=1000 bias=1"},
+        {"--ip mb32ic64iw3oc1000n\"1d:ip1\"", "F linear n=32 c=192 k=1000 bias=1"},
+        {"--ip --dir=BWD_WB ic16ih7oc10", "W linear n=2 c=784 k=10 bias=1"},
+        {"--ip mb1ic2id3oc1", "F linear n=1 c=54 k=1 bias=1"},
+    };
+    EXPECT_ALL(pairs);
+}
+
+#define SMALL(n, bias) " conv2d n=" #n " c=1 h=1 w=1 k=1 kernel=1x1 stride=1 pad=0 dilation=1 groups=1 bias=" #bias
+
+static void benchdnn_options(void **state) {
+    (void)state;
+    static const pair pairs[] = {
+        {"--dir=FWD_D ic1oc1ih1kh1", "F" SMALL(2, 0)},
+        {"--dir=bwd_d ic1oc1ih1kh1", "D" SMALL(2, 0)},
+        {"--dir=BWD_DW ic1oc1ih1kh1", "DW" SMALL(2, 0)},
+        {"--dir=FWD_B,BWD_D,BWD_WB ic1oc1ih1kh1", "FDW" SMALL(2, 1)},
+        {"--dir=FWD_D,BWD_D,BWD_W ic1oc1ih1kh1", "FDW" SMALL(2, 0)},
+        /* both with and without bias: two operations */
+        {"--dir=FWD_B,FWD_D ic1oc1ih1kh1", "F" SMALL(2, 1) "\nF" SMALL(2, 0)},
+        {"--dir=FWD_D,BWD_D,BWD_WB ic1oc1ih1kh1", "DW" SMALL(2, 1) "\nF" SMALL(2, 0)},
+        {"--dir=FWD_I --bia-dt=f32 ic1oc1ih1kh1", "F" SMALL(2, 1)},
+        {"--dir=BWD_W --bia-dt=undef,f32 ic1oc1ih1kh1", "W" SMALL(2, 1) "\nW" SMALL(2, 0)},
+        /* options hold until they change, for what comes behind them */
+        {"mb5ic1oc1ih1kh1 --mb=3 mb5ic1oc1ih1kh1\n--dir=BWD_D\nmb5ic1oc1ih1kh1 --mb=\nmb5ic1oc1ih1kh1 --reset "
+         "mb5ic1oc1ih1kh1",
+         "F" SMALL(5, 1) "\nF" SMALL(3, 1) "\nD" SMALL(3, 0) "\nD" SMALL(5, 0) "\nF" SMALL(5, 1)},
+        {"--mb=0,1,16 mb5ic1oc1ih1kh1", "F" SMALL(5, 1) "\nF" SMALL(1, 1) "\nF" SMALL(16, 1)},
+        /* a driver's name begins a new command */
+        {"./build/tests/benchdnn/benchdnn --conv -v5 --mode=P --mb=7 ic1oc1ih1kh1\n--conv ic1oc1ih1kh1",
+         "F" SMALL(7, 1) "\nF" SMALL(2, 1)},
+        /* of layout, choice of implementation, measurement */
+        {"--stag=axb --dtag=abx,axb --wtag=any --skip-impl=ref,x64:gemm --attr-scratchpad=user --perf-template=%-time% "
+         "--attr-fpmath=tf32 --strides=1x1x1x1:: --attr-post-ops= --alg=direct,wino,AUTO --dt=f32:f32:f32 --cfg=f32 "
+         "ic1oc1ih1kh1",
+         "F" SMALL(2, 1)},
+        {"--match=.*res2.* ic1oc1ih1kh1n\"res3\" mb1ic1oc1ih1kh1n\"res2a\"", "F" SMALL(1, 1)},
+        {"--match='.*mb1[^0-9].*' mb10ic1oc1ih1kh1 mb1ic1oc1ih1kh1", "F" SMALL(1, 1)},
+        /* a backslash joins words, with or without a blank before it */
+        {"--mb=1, \\\n  # a comment\n     2,\\\n   3 ic1oc1ih1kh1",
+         "F" SMALL(1, 1) "\nF" SMALL(2, 1) "\nF" SMALL(3, 1)},
+    };
+    EXPECT_ALL(pairs);
+}
+
+/* What Fovea has is kept, the rest is counted, once for each descriptor. */
+static void benchdnn_leaves_out(void **state) {
+    (void)state;
+    expect_cases("--dt=f32,bf16,u8:s8:u8 ic1oc1ih1kh1 mb1ic1oc1ih1kh1", "F" SMALL(2, 1) "\nF" SMALL(1, 1), 2);
+    expect_cases("--attr-post-ops=,relu,sum:0.5+relu ic1oc1ih1kh1\n--attr-post-ops=relu mb1ic1oc1ih1kh1\n--reset "
+                 "mb3ic1oc1ih1kh1",
+                 "F" SMALL(2, 1) "\nF" SMALL(3, 1), 2);
+    expect_cases("--pool --alg=avg_np,max ic1ih4kh2", "F maxpool n=2 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1",
+                 1);
+    expect_left_out("--dt=s8:s8:f32 ic1oc1ih1kh1", "list:1: Fovea has no --dt=s8:s8:f32");
+    expect_left_out("\n--cfg=u8s8f32\nic1oc1ih1kh1", "list:3: Fovea has no --cfg=u8s8f32");
+    expect_left_out("--dir=FWD_D --bia-dt=bf16 ic1oc1ih1kh1", "list:1: Fovea has no --bia-dt=bf16");
+    expect_left_out("--pool --alg=avg_p ic1ih4kh2", "list:1: Fovea has no --alg=avg_p");
+    expect_left_out("--attr-scales=src:common:0.25 ic1oc1ih1kh1", "list:1: Fovea has no --attr-scales=src:common:0.25");
+    expect_left_out("--attr-acc-mode=f16 ic1oc1ih1kh1", "list:1: Fovea has no --attr-acc-mode=f16");
+    expect_left_out("ic1id5oc1kd3", "list:1: Fovea cannot say 'ic1id5oc1kd3': it is three-dimensional");
+    expect_left_out("ic1ih10oc1oh4kh1ph0", "list:1: Fovea cannot say 'ic1ih10oc1oh4kh1ph0': its padding is negative");
+    expect_left_out("ic1ih10oc1oh4kh1", "list:1: Fovea cannot say 'ic1ih10oc1oh4kh1': its padding is negative");
+    expect_left_out("mb1ic1oc1iw4294967311kw3",
+                    "list:1: Fovea cannot say 'mb1ic1oc1iw4294967311kw3': an extent of it is too large");
+    expect_left_out("--deconv --unheard-of=1\nic1oc1ih1kh1", "list:2: Fovea has no counterpart to benchdnn's --deconv");
+    expect_left_out("--matmul --dt=f32\n16x32:32x16", "list:2: Fovea has no counterpart to benchdnn's --matmul");
+}
+
+static void benchdnn_refuses(void **state) {
+    (void)state;
+    static const pair pairs[] = {
+        {"--layout=nchw ic1oc1ih1kh1", "--layout is not a known option"},
+        {"-mb=3", "'-mb=3': benchdnn's options begin with --"},
+        {"--dt=f23", "--dt=f23: expected data types"},
+        {"--alg=fft", "--alg=fft: expected direct, wino or auto"},
+        {"--mb=1,x", "--mb=x: expected whole numbers"},
+        {"--dir=FWD_B,", "--dir=: expected FWD_B"},
+        {"--match=[", "--match=[: expected a basic regular expression"},
+        {"--batch=", "--batch: expected the name of a file"},
+        {"ic1oc1ih1", "expected ih, kh and sh of at least 1"},
+        {"ic1oc1ih1kh3", "ih, kh and ph leave no output"},
+        {"ic1oc1ih4kh3sh0", "expected ih, kh and sh of at least 1"},
+        {"ic1ih4kh3", "expected oc of at least 1"},
+        {"oc1ih4kh3", "expected ic and g of at least 1"},
+        {"g0ic1oc1ih4kh3", "expected ic and g of at least 1"},
+        {"g3ic4oc4ih4kh3", "groups=3 must divide c=4 and k=4"},
+        {"ic1oc1", "expected an image and a window"},
+        {"ic1oc1id1kd1ih1kh1", "expected height and width beside the depth"},
+        {"ic1oc1ih4kh3kx3", "from 'kx3' on"},
+        {"ic1oc1ih4kh-3", "from 'kh-3' on"},
+        {"ic1oc1ih4kh3__ph1", "from '_ph1' on"},
+        {"--pool ic1oc1ih4kh3", "from 'oc1ih4kh3' on"},
+        {"--ip ic1oc1kh3", "from 'kh3' on"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; ++i)
+        expect_refused(pairs[i][0], pairs[i][1]);
+}
+
+/* Files within files: found from the folder of the one that names them, with the state before and after them shared. */
+static void benchdnn_batches(void **state) {
+    (void)state;
+    static const char outer[] = "--dir=BWD_D --batch=inner/list ic1oc1ih1kh1\n";
+    static const char middle[] = "--mb=4\n--batch=shapes\n";
+    static const char shapes[] = "# shapes\nmb8ic1oc1ih1kh1\n";
+    const scratch_name top = scratch_path("outer"), folder = scratch_path("inner");
+    assert_int_equal(mkdir(folder.text, 0700), 0);
+    scratch_put(top.text, outer, sizeof outer - 1);
+    scratch_put(scratch_path("inner/list").text, middle, sizeof middle - 1);
+    scratch_put(scratch_path("inner/shapes").text, shapes, sizeof shapes - 1);
+    fv_case_list list = {0};
+    assert_int_equal(fv_cases_read(&list, top.text), FV_OK);
+    assert_int_equal(list.count, 2);
+    for (int i = 0; i < 2; ++i) {
+        assert_int_equal(list.items[i].op.conv2d.n, 4);
+        assert_int_equal(list.items[i].passes, D);
+    }
+    fv_cases_release(&list);
+
+    char expected[4096];
+    scratch_put(scratch_path("inner/shapes").text, "ic1\n", 4);
+    assert_int_equal(fv_cases_read(&list, top.text), FV_BAD_INPUT);
+    snprintf(expected, sizeof expected, "%s:1: %s/list:2: %s/shapes:1: 'ic1': expected oc", top.text, folder.text,
+             folder.text);
+    assert_memory_equal(fv_error_message(), expected, strlen(expected));
+
+    scratch_put(scratch_path("inner/shapes").text, "--batch=list\n", 13);
+    assert_int_equal(fv_cases_read(&list, top.text), FV_BAD_INPUT);
+
+    scratch_put(scratch_path("loop").text, "--batch=loop\n", 13);
+    assert_int_equal(chdir(scratch_folder), 0);
+    assert_int_equal(fv_cases_read(&list, "loop"), FV_BAD_INPUT);
+    assert_non_null(
+        strstr(fv_error_message(), "--batch=loop is the 17th file within another; does one include itself?"));
+    assert_int_equal(fv_cases_read(&list, "./outer"), FV_BAD_INPUT);
+
+    scratch_put(top.text, "--batch=absent\n", 15);
+    assert_int_equal(fv_cases_read(&list, top.text), FV_BAD_INPUT);
+    assert_non_null(strstr(fv_error_message(), "outer:1: cannot read"));
+    assert_non_null(strstr(fv_error_message(), "/absent"));
+    assert_int_equal(list.count, 0);
+    fv_cases_release(&list);
+}
+
+/* Commands from MIOpen's manual, its logs and its performance models. */
+static void miopen_commands(void **state) {
+    (void)state;
+    static const pair pairs[] = {
+        {"./bin/MIOpenDriver conv",
+         "FDW conv2d n=100 c=3 h=32 w=32 k=32 kernel=3x3 stride=1 pad=0 dilation=1 groups=1 bias=0"},
+        {"./bin/MIOpenDriver conv -W 32 -H 32 -c 3 -k 32 -x 5 -y 5 -p 2 -q 2 -s 0 -F 1",
+         "F conv2d n=100 c=3 h=32 w=32 k=32 kernel=5x5 stride=1 pad=2 dilation=1 groups=1 bias=0"},
+        {"MIOpen(HIP): Command [LogCmdConvolution] ./bin/MIOpenDriver conv -n 128 -c 3 -H 32 -W 32 -k 64 -y 3 -x 3 -p "
+         "1 "
+         "-q 1 -u 1 -v 1 -l 1 -j 1 -m conv -g 1 -F 1 -t 1",
+         "F conv2d n=128 c=3 h=32 w=32 k=64 kernel=3x3 stride=1 pad=1 dilation=1 groups=1 bias=0"},
+        {"./bin/MIOpenDriver conv --batchsize 4 --spatial_dim 2 --pad_h 2 --pad_w 2 --pad_d 0 --conv_stride_h 4 "
+         "--conv_stride_w 4 --conv_stride_d 0 --dilation_h 1 --dilation_w 1 --dilation_d 0 --group_count 1 --mode conv "
+         "--pad_mode default --trans_output_pad_h 0 --trans_output_pad_w 0 --trans_output_pad_d 0 --out_layout NCHW "
+         "--in_d 1 --in_h 224 --in_w 224 --fil_d 1 --fil_h 11 --fil_w 11 --in_channels 3 --out_channels 64 --forw 4",
+         "W conv2d n=4 c=3 h=224 w=224 k=64 kernel=11x11 stride=4 pad=2 dilation=1 groups=1 bias=0"},
+        /* height before width in each pair of letters; several groups; a bias; sums of -F */
+        {"MIOpenDriver conv -n 1 -c 4 -H 9 -W 8 -k 6 -y 3 -x 2 -p 1 -q 0 -u 2 -v 1 -l 3 -j 4 -g 2 -b 1 -F 6 -S -1 -V 0",
+         "DW conv2d n=1 c=4 h=9 w=8 k=6 kernel=3x2 stride=2x1 pad=1x0 dilation=3x4 groups=2 bias=1"},
+        /* half of what overhangs; nothing of -p; neither if dilated */
+        {"MIOpenDriver conv -n 1 -c 2 -H 8 -W 7 -k 3 -y 4 -x 3 -u 1 -v 2 -z same -F 1",
+         "F conv2d n=1 c=2 h=8 w=7 k=3 kernel=4x3 stride=1x2 pad=1 dilation=1 groups=1 bias=0"},
+        {"MIOpenDriver conv -n 1 -c 2 -H 8 -W 8 -k 3 -p 1 -q 1 -z valid -F 1",
+         "F conv2d n=1 c=2 h=8 w=8 k=3 kernel=3x3 stride=1 pad=0 dilation=1 groups=1 bias=0"},
+        {"MIOpenDriver conv -n 1 -c 2 -H 8 -W 8 -k 3 -l 2 -p 1 -q 1 -z valid -F 1",
+         "F conv2d n=1 c=2 h=8 w=8 k=3 kernel=3x3 stride=1 pad=1 dilation=2x1 groups=1 bias=0"},
+        {"./bin/MIOpenDriver pool", "FD maxpool n=100 c=3 h=32 w=32 kernel=3x3 stride=1 pad=0 dilation=1"},
+        {"MIOpenDriver pool -W 1x1x4x4 -y 2 -x 2 -p 0 -q 0 -F 1 -V 0",
+         "F maxpool n=1 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1"},
+        /* -v is the vertical stride here */
+        {"MIOpenDriver pool --input 2x3x9x7,NHWC -y 3 -x 2 -v 2 -u 1 -p 1 -q 0 -O 2x3x5x6 -H 2x3x5x6 -F 2",
+         "D maxpool n=2 c=3 h=9 w=7 kernel=3x2 stride=2x1 pad=1x0 dilation=1"},
+        /* as it was until 2021 */
+        {"MIOpenDriver pool -F 1  -m max -x  3 -y  3 -p  0 -q  0 -u  2 -v  2  -c  64 -H  512 -W  1024",
+         "F maxpool n=100 c=64 h=512 w=1024 kernel=3x3 stride=2 pad=0 dilation=1"},
+        /* four outputs of seven pixels: 3*2 + 3 - 7 = 2 behind; three if valid */
+        {"MIOpenDriver pool -W 1x1x7x7 -v 2 -u 2 -z same -F 1",
+         "F maxpool n=1 c=1 h=7 w=7 kernel=3x3 stride=2 pad=0,2,0,2 dilation=1"},
+        {"MIOpenDriver pool -W 1x1x8x8 -v 2 -u 2 -z valid -F 1",
+         "F maxpool n=1 c=1 h=8 w=8 kernel=3x3 stride=2 pad=0 dilation=1"},
+    };
+    EXPECT_ALL(pairs);
+}
+
+static void miopen_leaves_out(void **state) {
+    (void)state;
+    static const pair pairs[] = {
+        {"./bin/MIOpenDriver convfp16 -n 1 -? x", "Fovea has no counterpart to MIOpenDriver convfp16"},
+        {"./bin/MIOpenDriver convbfp16 -n 1", "Fovea has no counterpart to MIOpenDriver convbfp16"},
+        {"./bin/MIOpenDriver convint8 -n 1", "Fovea has no counterpart to MIOpenDriver convint8"},
+        {"./bin/MIOpenDriver bnorm -F 1", "Fovea has no counterpart to MIOpenDriver bnorm"},
+        {"./bin/MIOpenDriver conv -m trans", "Fovea has no MIOpenDriver conv with -m trans, a transposed convolution"},
+        {"./bin/MIOpenDriver conv -_ 3 -! 16 -@ 3 -# 1 -$ 1 -^ 1 -% 0",
+         "Fovea has no MIOpenDriver conv with other than two spatial dimensions"},
+        {"./bin/MIOpenDriver conv -U fp8", "Fovea has no MIOpenDriver conv with a cast of its tensors to another type"},
+        {"./bin/MIOpenDriver pool -m avg_in", "Fovea has no MIOpenDriver pool with -m avg, an average pooling"},
+        {"./bin/MIOpenDriver pool -W 1x2x3x4x5", "Fovea has no MIOpenDriver pool with a three-dimensional image"},
+        {"./bin/MIOpenDriver pool -d 3", "Fovea has no MIOpenDriver pool with other than two spatial dimensions"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; ++i) {
+        char reason[256];
+        snprintf(reason, sizeof reason, "list:1: %s", pairs[i][1]);
+        expect_left_out(pairs[i][0], reason);
+    }
+}
+
+static void miopen_refuses(void **state) {
+    (void)state;
+    static const pair pairs[] = {
+        {"MIOpenDriver", "expected an operation"},
+        {"MIOpenDriver conv -A 1", "'-A' is not a known option"},
+        {"MIOpenDriver conv --batch 1", "'--batch' is not a known option"},
+        {"MIOpenDriver conv n 1", "'n' is not a known option"},
+        {"MIOpenDriver conv - 1", "'-' is not a known option"},
+        {"MIOpenDriver pool -\1 1", "is not a known option"},
+        {"MIOpenDriver conv -n5 1", "'-n5' is not a known option"},
+        {"MIOpenDriver conv -n 5 -c", "-c (--in_channels): expected a value"},
+        {"MIOpenDriver conv -n 5x", "-n 5x (--batchsize): expected a whole number"},
+        {"MIOpenDriver conv -n 99999999999999999999", "expected a whole number"},
+        {"MIOpenDriver conv -n -9223372036854775808", "expected a whole number"},
+        {"MIOpenDriver conv -p -1", "pad -1 must be 0 to"},
+        {"MIOpenDriver conv -u 0 -z same", "stride 0 must be 1 to"},
+        {"MIOpenDriver conv -g 2", "groups=2 must divide c=3"},
+        {"MIOpenDriver conv -F 8", "-F 8: expected 0 to 7"},
+        {"MIOpenDriver conv -m deconv", "-m deconv: expected conv or trans"},
+        {"MIOpenDriver conv -z full", "-z full: expected same, valid or default"},
+        {"MIOpenDriver pool -m min", "-m min: expected max, avg or avg_in"},
+        {"MIOpenDriver pool -W 1x2x3", "-W 1x2x3: expected NxCxHxW"},
+        {"MIOpenDriver pool -W 1x2x3x", "expected NxCxHxW"},
+        {"MIOpenDriver pool -H 1x2", "-H 1x2: expected NxCxHxW"},
+        {"MIOpenDriver pool -W 1x1x4x4 -O 1x1x4x4", "-O 1x1x4x4: expected 1x1x2x2"},
+        {"MIOpenDriver pool -W 1x1x2x2", "the window spans 3 pixels"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; ++i)
+        expect_refused(pairs[i][0], pairs[i][1]);
+}
+
+/* Good lines with a few characters replaced: read or refused in one line, never worse. Under sanitizers this also looks
+ * for overflow and overruns. */
+static void survives_garbage(void **state) {
+    (void)state;
+    static const char *const seeds[] = {
+        "--conv --dir=FWD_B,BWD_D --mb=0,4 --dt=f32,u8:s8:u8 g2mb4ic4oc6_ih5iw7oh8kh3kw2sh2ph3dh1_n\"x\"",
+        "--pool --alg=max --match=.*ic.* ic3id1ih4iw4kd1kh2kw2 --attr-post-ops=,relu ic3iw9kw2\\",
+        "MIOpenDriver conv -n 1 -c 4 -H 9 -W 8 -k 6 -y 3 -x 2 -p 1 -q 0 -u 2 -v 1 -l 3 -j 4 -g 2 -z same -F 6",
+        "MIOpenDriver pool -W 2x3x9x7,NHWC -y 3 -x 2 -v 2 -u 1 -p 1 -q 0 -z valid",
+        "conv2d n=1 c=2 h=8 w=8 k=3 kernel=3x3 pad=same # comment",
+    };
+    static const char characters[] = "0123456789999999abcdghikmnopsw_-=,:x\"\\# \r\n";
+    int refused = 0, good = 0;
+    for (uint64_t round = 0; round < 20000; ++round) {
+        char text[256];
+        snprintf(text, sizeof text, "%s", seeds[round % 5]);
+        const uint32_t length = (uint32_t)strlen(text);
+        for (uint64_t i = 0; i < 1 + round % 4; ++i)
+            text[fv_random_below(1, round, 2 * i, length)] =
+                characters[fv_random_below(1, round, 2 * i + 1, sizeof characters - 1)];
+        fv_case_list list = {0};
+        const fv_status status = read_text(&list, text);
+        if (status != FV_OK && (status != FV_BAD_INPUT || strchr(fv_error_message(), '\n')))
+            fail_msg("'%s': status %d, %s", text, (int)status, fv_error_message());
+        for (int64_t i = 0; i < list.count; ++i)
+            assert_int_equal(fv_operation_validate(&list.items[i].op), FV_OK);
+        ++*(status == FV_OK ? &good : &refused);
+        fv_cases_release(&list);
+    }
+    assert_true(good > 1000 && refused > 1000);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(benchdnn_convolutions), cmocka_unit_test(benchdnn_other_drivers),
+        cmocka_unit_test(benchdnn_options),      cmocka_unit_test(benchdnn_leaves_out),
+        cmocka_unit_test(benchdnn_refuses),      cmocka_unit_test(benchdnn_batches),
+        cmocka_unit_test(miopen_commands),       cmocka_unit_test(miopen_leaves_out),
+        cmocka_unit_test(miopen_refuses),        cmocka_unit_test(survives_garbage),
+    };
+    return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
+}
