@@ -129,6 +129,13 @@ fv_status fv_call_run(const fv_call *call, const fv_buffers *buffers) {
     return call->kernel->run(call->context, &call->op, call->state, buffers);
 }
 
+fv_numerics fv_call_numerics(const fv_call *call) {
+    fv_numerics numerics = {0};
+    if (call->kernel->numerics)
+        call->kernel->numerics(&call->op, call->state, &numerics);
+    return numerics;
+}
+
 void fv_call_release(fv_call *call) {
     if (call->kernel && call->kernel->release)
         call->kernel->release(call->state);

@@ -158,6 +158,9 @@ fv_status fv_call_prepare_kernel(fv_call *call, fv_context *context, const fv_ke
                                  fv_pass pass);
 fv_status fv_call_run(const fv_call *call, const fv_buffers *buffers);
 
+/* What the kernel says of its arithmetic for this operation. */
+fv_numerics fv_call_numerics(const fv_call *call);
+
 /* Fine on a zeroed call. */
 void fv_call_release(fv_call *call);
 

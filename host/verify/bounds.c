@@ -6,8 +6,32 @@
 #include "ops/op.h"
 #include "verify/verify.h"
 
+enum {
+    WINOGRAD = FV_NOTE_WINOGRAD_2X2 | FV_NOTE_WINOGRAD_4X4 | FV_NOTE_WINOGRAD_9X9,
+    INEXACT = FV_NOTE_HALF_SUMS | WINOGRAD | FV_NOTE_FFT,
+};
+
+static const double eleven_bits = 0x1p-11; /* unit roundoff of f16 and tf32 */
+
 static double unit_roundoff(fv_dtype dtype) {
     return dtype == FV_F64 ? 0x1p-53 : 0x1p-24;
+}
+
+/* Inputs rounded to 11 bits do not stand in the way of the exact comparison: exact inputs are at most 8. */
+const char *fv_notes_refusal(const fv_operation *op, fv_fill fill, unsigned notes) {
+    if (fill == FV_EXACT && notes & INEXACT)
+        return notes & FV_NOTE_HALF_SUMS ? "integers above 2^11 are not exact in f16, which holds the sums"
+                                         : "its transforms do not map integers to integers";
+    if (fill == FV_EXACT)
+        return NULL;
+    if (notes & FV_NOTE_FFT)
+        return "no error bound: the length of the Fourier transform is not known";
+    if (notes & FV_NOTE_WINOGRAD_9X9)
+        return "no error bound: the interpolation points of 9x9 Winograd tiles are not known";
+    const fv_conv2d *d = &op->conv2d;
+    if (notes & WINOGRAD && (op->kind != FV_CONV2D || d->stride_h * d->stride_w * d->dilation_h * d->dilation_w != 1))
+        return "no error bound: it is derived for Winograd convolutions without stride and dilation";
+    return NULL;
 }
 
 /* Copies a pass's tensors with the absolute values of the floating-point inputs. The learning rate is negated instead,
@@ -32,9 +56,9 @@ static fv_status take_magnitudes(const fv_tensor_spec *specs, int count, const f
     return FV_OK;
 }
 
-/* S for sums of products and for updates: the reference on magnitudes. */
+/* S for sums of products and for updates, by the reference on magnitudes. The bound is factor * S + least. */
 static fv_status sum_bounds(const fv_operation *op, fv_pass pass, fv_role role, const fv_host_tensors *tensors,
-                            double factor, double *bounds, int64_t elements) {
+                            double factor, double least, double *bounds, int64_t elements) {
     fv_operation wide = fv_in_double(op);
     if (wide.kind == FV_BATCH) {
         wide.batch.scale = fabs(wide.batch.scale);
@@ -48,7 +72,7 @@ static fv_status sum_bounds(const fv_operation *op, fv_pass pass, fv_role role, 
         status = fv_run_reference(&wide, pass, &magnitudes);
     if (status == FV_OK)
         for (int64_t i = 0; i < elements; ++i)
-            bounds[i] = factor * ((const double *)magnitudes.at[role])[i];
+            bounds[i] = factor * ((const double *)magnitudes.at[role])[i] + least;
     fv_host_tensors_release(&magnitudes);
     return status;
 }
@@ -82,8 +106,35 @@ static void softmax_gradient_bounds(const fv_softmax_xent *d, const fv_host_tens
         bounds[i] = 3 * u * fabs(((const double *)results->at[FV_DX])[i]);
 }
 
-fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, const fv_host_tensors *tensors,
-                          const fv_host_tensors *results, double *bounds) {
+/* Sums of K products under the notes that leave them sums of products; relative to S:
+ *
+ *     sums        4 sqrt(K) u as in verify.h. With u = 2^-11 this is no longer small, and the theorem's own form stands:
+ *                 exp(4 sqrt(K) u + K u^2 / (1 - u)) - 1. Below 2^-14 f16 is coarser than u says: each of K roundings
+ *                 may add 2^-25, whatever S is.
+ *     11 bits     (1 + d1)(1 + d2) - 1 with |d1|, |d2| <= v = 2^-11 is at most 2v + v^2 in each product, at worst the same
+ *                 in all of them. It takes inputs rounded to nearest, and normal numbers.
+ *
+ * Tensor cores truncate their sums (Fasi et al. 2021, PeerJ CS 7:e330), which the model behind 4 sqrt(K) u leaves out.
+ * A step of four products or more loses at most 2u of its sum, always towards zero; sums of random signs stay small
+ * enough, against S, for that to vanish in the bound. */
+static fv_status product_bounds(const fv_operation *op, fv_pass pass, fv_role role, unsigned notes, double reduction,
+                                const fv_host_tensors *tensors, double *bounds, int64_t elements) {
+    const bool half_sums = notes & FV_NOTE_HALF_SUMS, rounds_inputs = notes & FV_NOTE_TF32;
+    const double v = eleven_bits, u = half_sums ? v : unit_roundoff(fv_operation_dtype(op));
+    const double first_order = 4 * sqrt(reduction) * u;
+    const double sums = half_sums ? expm1(first_order + reduction * u * u / (1 - u)) : first_order;
+    const double products = rounds_inputs ? 2 * v + v * v : 0;
+    return sum_bounds(op, pass, role, tensors, products + sums + products * sums, half_sums ? reduction * 0x1p-25 : 0,
+                      bounds, elements);
+}
+
+/* Whether an output is made of products of two inputs, which is what notes are about. A bias gradient is not. */
+static bool of_products(fv_kind kind, fv_role role) {
+    return (kind == FV_CONV2D || kind == FV_LINEAR) && role != FV_DB;
+}
+
+fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, unsigned notes,
+                          const fv_host_tensors *tensors, const fv_host_tensors *results, double *bounds) {
     fv_tensor_spec specs[FV_MAX_SPECS];
     const int count = fv_operation_signature(op, pass, specs);
     int64_t elements = 0;
@@ -92,13 +143,18 @@ fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, co
             elements = fv_shape_elements(&specs[i].shape);
     const double u = unit_roundoff(fv_operation_dtype(op));
     const int64_t reduction = fv_op_info_of(op->kind)->reduction(op, pass, role);
+    if (!of_products(op->kind, role))
+        notes = 0;
     if (reduction == 0)
         memset(bounds, 0, (size_t)elements * sizeof *bounds);
     else if (op->kind == FV_SOFTMAX_XENT && pass == FV_FORWARD)
         softmax_bounds(&op->softmax_xent, role, tensors, results, u, bounds);
     else if (op->kind == FV_SOFTMAX_XENT)
         softmax_gradient_bounds(&op->softmax_xent, results, u, bounds);
+    else if (notes & WINOGRAD)
+        fv_winograd_bounds(op, pass, notes, u, notes & FV_NOTE_TF32 ? eleven_bits : 0,
+                           notes & FV_NOTE_HALF_SUMS ? eleven_bits : u, tensors, results->at[role], bounds, elements);
     else
-        return sum_bounds(op, pass, role, tensors, 4 * sqrt((double)reduction) * u, bounds, elements);
+        return product_bounds(op, pass, role, notes, (double)reduction, tensors, bounds, elements);
     return FV_OK;
 }

@@ -88,7 +88,8 @@ fv_status fv_trial_bounds(fv_trial *trial, int i, unsigned notes, const double *
         if (!made)
             return fv_fail(FV_NO_MEMORY, "no memory for %lld error bounds", (long long)elements);
         trial->bounds[i] = made;
-        FV_TRY(fv_error_bounds(&trial->op, trial->pass, trial->specs[i].role, &trial->inputs, &trial->results, made));
+        FV_TRY(fv_error_bounds(&trial->op, trial->pass, trial->specs[i].role, notes, &trial->inputs, &trial->results,
+                               made));
     }
     *bounds = trial->bounds[i];
     return FV_OK;

@@ -306,8 +306,12 @@ fv_status fv_trial_judge(fv_trial *trial, fv_context *context, const fv_kernel *
         judge(verdict, FV_UNSUPPORTED_CASE, "%s", fv_error_message());
     if (status != FV_OK)
         return status == FV_UNSUPPORTED ? FV_OK : status;
-    if (kernel->numerics)
-        kernel->numerics(&trial->op, s.call.state, &verdict->numerics);
+    verdict->numerics = fv_call_numerics(&s.call);
+    reason = fv_notes_refusal(&trial->op, trial->fill, verdict->numerics.notes);
+    if (reason) {
+        judge(verdict, FV_SKIPPED, "%s", reason);
+        goto done;
+    }
     FV_TRY_GOTO(status, allocate(&s), done);
     FV_TRY_GOTO(status, run_and_judge(&s, 0), done);
     FV_TRY_GOTO(status, compare_all(&s, verdict), done);

@@ -5,7 +5,9 @@
  *   bounded  Inputs are real numbers; per element |error| <= 4*sqrt(K)*u*S, with K the reduction length, u the unit
  *            roundoff (2^-24 for f32) and S the same sums taken over absolute values, from one more reference pass. It
  *            is the probabilistic rounding-error bound of Higham and Mary (2019, SIAM J. Sci. Comput. 41(5)) at
- *            confidence factor 4. Kernels with other arithmetic (fv_numerics) have bounds of their own: bounds.c.
+ *            confidence factor 4.
+ *            Kernels whose row notes another arithmetic have bounds of their own, derived in bounds.c and
+ *            bounds_winograd.c. Where a comparison does not apply to an arithmetic it is skipped, with the reason.
  * Outputs, workspace and the guard bands around every buffer hold NaN patterns before the run; afterwards inputs and
  * guard bands must be untouched. Every kernel runs twice and must give the same bits if its row says so; the emulator
  * takes the threads in another order the second time.
@@ -105,10 +107,20 @@ fv_operation fv_in_double(const fv_operation *op);
 /* Runs the reference on such tensors. */
 fv_status fv_run_reference(const fv_operation *op, fv_pass pass, const fv_host_tensors *tensors);
 
-/* Fills bounds[elements] for output `role`: what a correct f32 or f64 kernel's error stays below. `tensors` holds the
- * inputs as they were before the pass (they matter for FV_INOUT tensors) and `results` those after the reference
- * ran. */
-fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, const fv_host_tensors *tensors,
-                          const fv_host_tensors *results, double *bounds);
+/* Why this comparison says nothing about a kernel whose arithmetic has these notes (a bit set of fv_numerical_note);
+ * NULL if it does. */
+const char *fv_notes_refusal(const fv_operation *op, fv_fill fill, unsigned notes);
+
+/* Fills bounds[elements] for output `role`: what the error of a correct f32 or f64 kernel with these notes stays below;
+ * fv_notes_refusal has said that there is a bound. `tensors` holds the inputs as they were before the pass (they matter
+ * for FV_INOUT tensors) and `results` those after the reference ran. */
+fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, unsigned notes,
+                          const fv_host_tensors *tensors, const fv_host_tensors *results, double *bounds);
+
+/* The part of fv_error_bounds for Winograd's transforms, in bounds_winograd.c. `u` is the unit roundoff of the
+ * transforms, `u_in` that of the transformed values before they are multiplied (0: not rounded again), `u_sums` that of
+ * the sums over channels. The inputs must be independent and symmetric about 0, as fv_generate draws them. */
+void fv_winograd_bounds(const fv_operation *op, fv_pass pass, unsigned notes, double u, double u_in, double u_sums,
+                        const fv_host_tensors *tensors, const double *results, double *bounds, int64_t elements);
 
 #endif

@@ -207,9 +207,9 @@ static void softmax(const tracked *x, const int32_t *labels, tracked *loss, trac
                                 [FV_DX] = dx->value}};
     assert_int_equal(fv_run_reference(&op, FV_FORWARD, &t), FV_OK);
     assert_int_equal(fv_run_reference(&op, FV_BACKWARD_DATA, &t), FV_OK);
-    assert_int_equal(fv_error_bounds(&narrow, FV_FORWARD, FV_LOSS, &t, &t, loss->error), FV_OK);
-    assert_int_equal(fv_error_bounds(&narrow, FV_FORWARD, FV_Y, &t, &t, y.error), FV_OK);
-    assert_int_equal(fv_error_bounds(&narrow, FV_BACKWARD_DATA, FV_DX, &t, &t, dx->error), FV_OK);
+    assert_int_equal(fv_error_bounds(&narrow, FV_FORWARD, FV_LOSS, 0, &t, &t, loss->error), FV_OK);
+    assert_int_equal(fv_error_bounds(&narrow, FV_FORWARD, FV_Y, 0, &t, &t, y.error), FV_OK);
+    assert_int_equal(fv_error_bounds(&narrow, FV_BACKWARD_DATA, FV_DX, 0, &t, &t, dx->error), FV_OK);
     for (int64_t n = 0; n < BATCH; ++n) {
         const double *p = y.value + n * classes, *e = x->error + n * classes;
         double loss_variance = 0, mean_variance = 0;
