@@ -43,7 +43,7 @@ static fv_status prepare_from(fv_call *call, fv_context *context, const fv_backe
                               fv_pass pass, char reason[256]) {
     fv_kernel_cursor cursor = {0};
     for (const fv_kernel *kernel; (kernel = fv_kernel_next(backend, &cursor));) {
-        if (kernel->kind != op->kind || kernel->pass != pass)
+        if (kernel->kind != op->kind || kernel->pass != pass || kernel->on_request)
             continue;
         const char *refusal = fv_kernel_refusal(kernel, context, op, pass);
         if (!refusal) {

@@ -42,6 +42,7 @@ typedef struct fv_kernel {
     const char *name;   /* method, such as "direct_tile"; unique per kind, pass, dtype and backend */
     int min_capability; /* least compute capability, 80 for sm_80; 0 where that means nothing */
     bool deterministic; /* the same bits on every run */
+    bool on_request;    /* never selected, only run where this very row is asked for: a yardstick in other arithmetic */
     unsigned omits;     /* bit set of roles that the pass has, but this kernel neither reads nor writes */
 
     /* NULL if the kernel can do this operation, else why not (a string that stays valid). Optional: NULL means
@@ -73,7 +74,7 @@ typedef struct fv_backend {
     const char *name;
 
     /* NULL-terminated list of row arrays; within an operation and pass, the first row that supports the case is
-     * chosen. */
+     * chosen, unless it is on_request. */
     const fv_kernel *const *tables;
 
     /* Another backend that works on the same memory and stands in for missing operations (cuda for cudnn); may be
@@ -149,8 +150,8 @@ typedef struct fv_call {
     bool bridged;     /* reference stands in for a device backend: tensors travel through host memory */
 } fv_call;
 
-/* Chooses the first row that can run the operation: the backend's own, its stand-in's, reference's; and prepares it.
- * FV_UNSUPPORTED if there is none, with the first reason met. */
+/* Chooses the first row that can run the operation and is not on_request: the backend's own, its stand-in's,
+ * reference's; and prepares it. FV_UNSUPPORTED if there is none, with the first reason met. */
 fv_status fv_call_prepare(fv_call *call, fv_context *context, const fv_operation *op, fv_pass pass);
 
 /* The same for one given row of the context's backend, without falling back. */

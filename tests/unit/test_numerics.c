@@ -301,11 +301,34 @@ static void sums_without_products(void **state) {
     fv_host_tensors_release(&t);
 }
 
+/* A row in other arithmetic that is on_request runs when asked for, and is never what selection takes. */
+static void selection_leaves_out_rows_on_request(void **state) {
+    (void)state;
+    const fv_operation op = parse("conv2d n=1 c=2 h=4 w=4 k=2 kernel=3x3");
+    fv_kernel rows[] = {noted_row(&op, FV_FORWARD, run_tf32, FV_NOTE_TF32), FV_KERNELS_END};
+    const fv_kernel *const tables[] = {rows, NULL};
+    fv_backend backend = *reference->backend;
+    backend.tables = tables;
+    fv_context context = *reference;
+    context.backend = &backend;
+    fv_call call;
+    assert_int_equal(fv_call_prepare(&call, &context, &op, FV_FORWARD), FV_OK);
+    assert_ptr_equal(call.kernel, &rows[0]);
+    fv_call_release(&call);
+    rows[0].on_request = true;
+    assert_int_equal(fv_call_prepare(&call, &context, &op, FV_FORWARD), FV_OK);
+    assert_ptr_not_equal(call.kernel, &rows[0]);
+    fv_call_release(&call);
+    assert_int_equal(fv_call_prepare_kernel(&call, &context, &rows[0], &op, FV_FORWARD), FV_OK);
+    assert_int_equal(fv_call_numerics(&call).notes, FV_NOTE_TF32);
+    fv_call_release(&call);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_and_sums),     cmocka_unit_test(winograd),
         cmocka_unit_test(winograd_formula),      cmocka_unit_test(comparisons_that_apply),
-        cmocka_unit_test(sums_without_products),
+        cmocka_unit_test(sums_without_products), cmocka_unit_test(selection_leaves_out_rows_on_request),
     };
     return cmocka_run_group_tests(tests, open_reference, close_reference);
 }

@@ -1,8 +1,12 @@
-/* Convolutions by cuDNN's graph API: NHWC tensors, filters K,R,S,C/groups, true fp32 (the rules are in graph.c).
+/* Convolutions by cuDNN's graph API: NHWC tensors, filters K,R,S,C/groups.
  *
  *     forward            y = conv(x, w), and with a bias  y = conv(x, w) + b  as one graph
  *     backward_data      dx
  *     backward_weights   dw; db by cudnnConvolutionBackwardBias
+ *
+ * Each pass has two rows: "cudnn" computes in true fp32 and gives the same bits on every run (the rules are in graph.c);
+ * "cudnn_fastest" is the first choice of cuDNN's heuristics, whatever its arithmetic, which its numerics tell. It is
+ * there to be measured and verified; nothing else selects it.
  *
  * In the graphs a tensor's id is its role. Engines may refuse any case: prepare() then gives FV_UNSUPPORTED.
  */
@@ -136,14 +140,15 @@ static void release(void *opaque) {
     free(s);
 }
 
-static fv_status prepare(fv_context *context, const fv_operation *op, fv_pass pass, void **opaque) {
+static fv_status prepare(fv_context *context, const fv_operation *op, fv_pass pass, fv_cudnn_choice choice,
+                         void **opaque) {
     const fv_conv2d *d = &op->conv2d;
     fv_cudnn_device *device = NULL;
     FV_TRY(fv_cudnn_get(context, &device));
     state *s = calloc(1, sizeof *s);
     if (!s)
         return fv_fail(FV_NO_MEMORY, "cudnn: no memory for a convolution");
-    fv_cudnn_graph_begin(&s->graph, device);
+    fv_cudnn_graph_begin(&s->graph, device, choice);
     fv_status status = FV_OK;
     FV_TRY_GOTO(status, build(&s->graph, d, pass), failed);
     if (pass == FV_BACKWARD_WEIGHTS && d->bias) {
@@ -158,21 +163,25 @@ failed:
     return status;
 }
 
-static fv_status prepare_forward(fv_context *context, const fv_operation *op, void **opaque) {
-    return prepare(context, op, FV_FORWARD, opaque);
-}
-
-static fv_status prepare_backward_data(fv_context *context, const fv_operation *op, void **opaque) {
-    return prepare(context, op, FV_BACKWARD_DATA, opaque);
-}
-
-static fv_status prepare_backward_weights(fv_context *context, const fv_operation *op, void **opaque) {
-    return prepare(context, op, FV_BACKWARD_WEIGHTS, opaque);
-}
+#define PREPARE(name, pass, choice)                                                                                    \
+    static fv_status prepare_##name(fv_context *context, const fv_operation *op, void **opaque) {                      \
+        return prepare(context, op, pass, choice, opaque);                                                             \
+    }
+PREPARE(forward, FV_FORWARD, FV_CUDNN_STRICT)
+PREPARE(backward_data, FV_BACKWARD_DATA, FV_CUDNN_STRICT)
+PREPARE(backward_weights, FV_BACKWARD_WEIGHTS, FV_CUDNN_STRICT)
+PREPARE(fastest_forward, FV_FORWARD, FV_CUDNN_FASTEST)
+PREPARE(fastest_backward_data, FV_BACKWARD_DATA, FV_CUDNN_FASTEST)
+PREPARE(fastest_backward_weights, FV_BACKWARD_WEIGHTS, FV_CUDNN_FASTEST)
 
 static size_t workspace(const fv_operation *op, const void *opaque) {
     (void)op;
     return (size_t)((const state *)opaque)->graph.workspace;
+}
+
+static void numerics(const fv_operation *op, const void *opaque, fv_numerics *result) {
+    (void)op;
+    *result = ((const state *)opaque)->graph.numerics;
 }
 
 static fv_status run_graph(const state *s, const direction *way, bool biased, const fv_buffers *buffers) {
@@ -206,16 +215,19 @@ static fv_status backward_weights(fv_context *context, const fv_operation *op, v
         api->bias_backward(s->graph.handle, &alpha, s->dy, buffers->at[FV_DY], &beta, s->db, buffers->at[FV_DB]));
 }
 
-#define ROW(way, function)                                                                                             \
+#define ROW(row_name, is_strict, way, preparation, function)                                                           \
     {                                                                                                                  \
-        .kind = FV_CONV2D, .pass = way, .dtype = FV_F32, .name = "cudnn", .deterministic = true, .supports = supports, \
-        .prepare = prepare_##function, .release = release, .workspace = workspace,                                     \
-        .workspace_rule = "as cuDNN's engine asks", .run = function                                                    \
+        .kind = FV_CONV2D, .pass = way, .dtype = FV_F32, .name = row_name, .deterministic = is_strict,                 \
+        .on_request = !(is_strict), .supports = supports, .prepare = preparation, .release = release,                  \
+        .workspace = workspace, .workspace_rule = "as cuDNN's engine asks", .numerics = numerics, .run = function      \
     }
 
 const fv_kernel fv_cudnn_conv2d_kernels[] = {
-    ROW(FV_FORWARD, forward),
-    ROW(FV_BACKWARD_DATA, backward_data),
-    ROW(FV_BACKWARD_WEIGHTS, backward_weights),
+    ROW("cudnn", true, FV_FORWARD, prepare_forward, forward),
+    ROW("cudnn", true, FV_BACKWARD_DATA, prepare_backward_data, backward_data),
+    ROW("cudnn", true, FV_BACKWARD_WEIGHTS, prepare_backward_weights, backward_weights),
+    ROW("cudnn_fastest", false, FV_FORWARD, prepare_fastest_forward, forward),
+    ROW("cudnn_fastest", false, FV_BACKWARD_DATA, prepare_fastest_backward_data, backward_data),
+    ROW("cudnn_fastest", false, FV_BACKWARD_WEIGHTS, prepare_fastest_backward_weights, backward_weights),
     FV_KERNELS_END,
 };

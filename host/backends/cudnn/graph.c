@@ -1,17 +1,23 @@
-/* The numbers: an engine is taken only if cuDNN's notes on it show none of these.
+/* The strict choice takes an engine only if cuDNN's notes on it show none of these:
  *
  *     tensor cores, converted inputs, reduced-precision sums: f32 would not be true fp32 (TF32)
  *     FFT, Winograd: another numerical kind, to which neither exact integers nor the bound for dot products apply
- *     nondeterministic: our rows promise the same bits on every run
+ *     nondeterministic: strict rows promise the same bits on every run
  */
 #include "backends/cudnn/graph.h"
 
 #include "base/checked.h"
 
-enum { MAX_ENGINES = 64, ALL_NOTES = CUDNN_NUMERICAL_NOTE_TYPE_COUNT };
+enum { MAX_ENGINES = 64 };
 
-void fv_cudnn_graph_begin(fv_cudnn_graph *graph, const fv_cudnn_device *device) {
-    *graph = (fv_cudnn_graph){.api = &device->api, .handle = device->handle};
+/* Bytes that every tensor's address is a multiple of. Parameters lie one behind the other in memory, so that a tensor may
+ * start at any float; but the engines for tensor cores load 16 bytes at a time, and with less cuDNN leaves them out. */
+static int64_t tensor_alignment(fv_cudnn_choice choice) {
+    return choice == FV_CUDNN_STRICT ? sizeof(float) : 16;
+}
+
+void fv_cudnn_graph_begin(fv_cudnn_graph *graph, const fv_cudnn_device *device, fv_cudnn_choice choice) {
+    *graph = (fv_cudnn_graph){.api = &device->api, .choice = choice, .handle = device->handle};
 }
 
 void fv_cudnn_graph_end(fv_cudnn_graph *graph) {
@@ -42,8 +48,7 @@ fv_status fv_cudnn_graph_tensor(fv_cudnn_graph *graph, int64_t id, bool is_virtu
     /* Always in the order n, c, h, w; the strides say NHWC. */
     const int64_t extents[] = {n, c, h, w}, strides[] = {h * w * c, 1, w * c, c};
     const cudnnDataType_t dtype = CUDNN_DATA_FLOAT;
-    /* Parameters lie one behind the other in memory, so a tensor may start at any float. */
-    const int64_t alignment = sizeof(float);
+    const int64_t alignment = tensor_alignment(graph->choice);
     FV_TRY(fv_cudnn_part(graph, CUDNN_BACKEND_TENSOR_DESCRIPTOR, tensor));
     FV_TRY(fv_cudnn_set(graph, *tensor, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id));
     FV_TRY(fv_cudnn_set(graph, *tensor, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &dtype));
@@ -54,38 +59,10 @@ fv_status fv_cudnn_graph_tensor(fv_cudnn_graph *graph, int64_t id, bool is_virtu
     return fv_cudnn_finalize(graph, *tensor);
 }
 
-/* Reads an attribute of up to `capacity` values; *count gets their number. */
-static fv_status get(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t part, cudnnBackendAttributeName_t name,
-                     cudnnBackendAttributeType_t type, int64_t capacity, int64_t *count, void *values) {
+fv_status fv_cudnn_read(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t part, cudnnBackendAttributeName_t name,
+                        cudnnBackendAttributeType_t type, int64_t capacity, int64_t *count, void *values) {
     return FV_CUDNN(graph->api, "read a part of a graph",
                     graph->api->part_get(part, name, type, capacity, count, values));
-}
-
-static bool acceptable(const cudnnBackendNumericalNote_t *notes, int64_t count) {
-    for (int64_t i = 0; i < count; ++i)
-        if (notes[i] != CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP)
-            return false;
-    return true;
-}
-
-/* Reads the number of a configuration's engine, and whether its numbers are what we ask for. */
-static fv_status examine(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t config, int64_t *number,
-                         bool *accepted) {
-    cudnnBackendDescriptor_t engine = NULL;
-    cudnnBackendNumericalNote_t notes[ALL_NOTES];
-    int64_t count = 0;
-    FV_TRY(FV_CUDNN(graph->api, "create an engine", graph->api->part_create(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine)));
-    fv_status status =
-        get(graph, config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine);
-    if (status == FV_OK)
-        status = get(graph, engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &count, number);
-    if (status == FV_OK)
-        status =
-            get(graph, engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, ALL_NOTES, &count, notes);
-    /* A later library may know more kinds of notes than there is room for. */
-    *accepted = status == FV_OK && count <= ALL_NOTES && acceptable(notes, count);
-    (void)graph->api->part_destroy(engine);
-    return status;
 }
 
 /* Makes a plan of a configuration; *fits tells whether its workspace fits. */
@@ -97,7 +74,8 @@ static fv_status build(fv_cudnn_graph *graph, cudnnBackendDescriptor_t config, c
     FV_TRY(
         fv_cudnn_set(graph, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config));
     FV_TRY(fv_cudnn_finalize(graph, plan));
-    FV_TRY(get(graph, plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count, &graph->workspace));
+    FV_TRY(fv_cudnn_read(graph, plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count,
+                         &graph->workspace));
     FV_TRY(FV_CUDA("read the amount of free memory", cudaMemGetInfo(&available, &total)));
     *fits = graph->workspace >= 0 && (uint64_t)graph->workspace <= available;
     return FV_OK;
@@ -105,14 +83,16 @@ static fv_status build(fv_cudnn_graph *graph, cudnnBackendDescriptor_t config, c
 
 /* Tries one configuration. A plan that cuDNN refuses is no error: the next one may do. */
 static void try_config(fv_cudnn_graph *graph, cudnnBackendDescriptor_t config) {
-    bool accepted = false, fits = false;
+    fv_cudnn_engine engine;
+    bool fits = false;
     cudnnBackendDescriptor_t plan = NULL;
-    if (examine(graph, config, &graph->engine, &accepted) != FV_OK || !accepted)
+    if (fv_cudnn_examine(graph, config, &engine) != FV_OK || (graph->choice == FV_CUDNN_STRICT && !engine.strict))
         return;
     if (FV_CUDNN(graph->api, "create a plan",
                  graph->api->part_create(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan)) != FV_OK)
         return;
-    if (build(graph, config, plan, &fits) == FV_OK && fits)
+    if (build(graph, config, plan, &fits) == FV_OK && fits &&
+        fv_cudnn_describe(graph, config, &engine, &graph->numerics) == FV_OK)
         graph->plan = plan;
     else
         (void)graph->api->part_destroy(plan);
@@ -139,8 +119,8 @@ static fv_status search(fv_cudnn_graph *graph, cudnnBackendDescriptor_t heuristi
         status = FV_CUDNN(graph->api, "create an engine configuration",
                           graph->api->part_create(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[made]));
     if (status == FV_OK)
-        status = get(graph, heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, MAX_ENGINES,
-                     &count, configs);
+        status = fv_cudnn_read(graph, heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                               MAX_ENGINES, &count, configs);
     for (int64_t i = 0; i < fv_min(count, made) && status == FV_OK && !graph->plan; ++i) {
         try_config(graph, configs[i]);
         if (graph->plan)
@@ -170,14 +150,20 @@ fv_status fv_cudnn_graph_plan(fv_cudnn_graph *graph, const cudnnBackendDescripto
             return FV_NO_MEMORY;
     }
     if (!graph->plan)
-        return fv_fail(FV_UNSUPPORTED,
-                       "cudnn: no deterministic engine without tensor cores, FFT or Winograd runs this");
+        return fv_fail(FV_UNSUPPORTED, "cudnn: no %s runs this",
+                       graph->choice == FV_CUDNN_STRICT ? "deterministic engine without tensor cores, FFT or Winograd"
+                                                        : "engine");
     return FV_OK;
 }
 
 fv_status fv_cudnn_graph_run(const fv_cudnn_graph *graph, int64_t count, const int64_t *ids, void *const *pointers,
                              void *workspace) {
     const fv_cudnn_api *api = graph->api;
+    const int64_t alignment = tensor_alignment(graph->choice);
+    for (int64_t i = 0; i < count; ++i)
+        if ((uintptr_t)pointers[i] % (uintptr_t)alignment)
+            return fv_fail(FV_BAD_INPUT, "cudnn: %s starts at an address that is no multiple of %d",
+                           ids[i] < FV_ROLES ? fv_role_name((fv_role)ids[i]) : "a tensor", (int)alignment);
     cudnnBackendDescriptor_t pack = NULL;
     FV_TRY(FV_CUDNN(api, "create an argument list", api->part_create(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack)));
     cudnnStatus_t status = api->part_set(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, ids);

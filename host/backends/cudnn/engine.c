@@ -1,0 +1,135 @@
+/* What cuDNN says of an engine's arithmetic, in our notes and in words.
+ *
+ * cuDNN's notes on an engine are a list; the table says what each means for f32 tensors. An engine without notes other
+ * than that on NaNs computes in true fp32. Knobs are an engine's settings; they are numbered, as in cuDNN's own logs.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backends/cudnn/graph.h"
+#include "base/checked.h"
+
+enum { MOST_NOTES = CUDNN_NUMERICAL_NOTE_TYPE_COUNT, MOST_KNOBS = 44 };
+
+static const struct {
+    cudnnBackendNumericalNote_t note;
+    const char *name;
+    unsigned ours;
+} known_notes[] = {
+    /* f32 reaches tensor cores as tf32, and inputs converted down are taken to become that: with bf16's 8 bits an
+     * engine would exceed its bound. */
+    {CUDNN_NUMERICAL_NOTE_TENSOR_CORE, "tensor_core", FV_NOTE_TF32},
+    {CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS, "down_convert_inputs", FV_NOTE_TF32},
+    {CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION, "reduced_precision_reduction", FV_NOTE_HALF_SUMS},
+    {CUDNN_NUMERICAL_NOTE_FFT, "fft", FV_NOTE_FFT},
+    {CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC, "nondeterministic", 0},
+    /* cuDNN names tiles by their inputs, we by their outputs. */
+    {CUDNN_NUMERICAL_NOTE_WINOGRAD, "winograd", 0},
+    {CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4, "winograd_tile_4x4", FV_NOTE_WINOGRAD_2X2},
+    {CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6, "winograd_tile_6x6", FV_NOTE_WINOGRAD_4X4},
+    {CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13, "winograd_tile_13x13", FV_NOTE_WINOGRAD_9X9},
+    {CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP, "strict_nan_prop", 0},
+};
+enum {
+    KNOWN_NOTES = sizeof known_notes / sizeof known_notes[0],
+    SOME_TILE = FV_NOTE_WINOGRAD_2X2 | FV_NOTE_WINOGRAD_4X4 | FV_NOTE_WINOGRAD_9X9,
+};
+
+/* Adds to the text as far as there is room. */
+static void append(fv_numerics *numerics, const char *word) {
+    const size_t length = strlen(numerics->description);
+    snprintf(numerics->description + length, sizeof numerics->description - length, "%s", word);
+}
+
+/* FV_UNSUPPORTED if a note is unknown: a later library may have other kinds of arithmetic. */
+static fv_status translate(const cudnnBackendNumericalNote_t *notes, int64_t count, fv_cudnn_engine *engine) {
+    bool winograd = false;
+    engine->strict = true;
+    for (int64_t i = 0; i < count; ++i) {
+        int k = 0;
+        while (k < KNOWN_NOTES && known_notes[k].note != notes[i])
+            ++k;
+        if (k == KNOWN_NOTES)
+            return fv_fail(FV_UNSUPPORTED, "cudnn: engine %" PRId64 " has numerical note %d, which is not known",
+                           engine->number, (int)notes[i]);
+        engine->notes |= known_notes[k].ours;
+        winograd |= notes[i] == CUDNN_NUMERICAL_NOTE_WINOGRAD;
+        engine->strict &= notes[i] == CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP;
+        engine->listed |= 1u << k;
+    }
+    if (winograd && !(engine->notes & SOME_TILE))
+        engine->notes |= FV_NOTE_WINOGRAD_9X9; /* of unknown size: the largest */
+    return FV_OK;
+}
+
+fv_status fv_cudnn_examine(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t config, fv_cudnn_engine *engine) {
+    cudnnBackendDescriptor_t part = NULL;
+    cudnnBackendNumericalNote_t notes[MOST_NOTES];
+    int64_t count = 0;
+    *engine = (fv_cudnn_engine){0};
+    FV_TRY(FV_CUDNN(graph->api, "create an engine", graph->api->part_create(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &part)));
+    fv_status status =
+        fv_cudnn_read(graph, config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &part);
+    if (status == FV_OK)
+        status =
+            fv_cudnn_read(graph, part, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &count, &engine->number);
+    if (status == FV_OK)
+        status = fv_cudnn_read(graph, part, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES,
+                               &count, notes);
+    if (status == FV_OK && count > MOST_NOTES)
+        status = fv_fail(FV_UNSUPPORTED, "cudnn: an engine has %" PRId64 " numerical notes; at most %d are known",
+                         count, MOST_NOTES);
+    if (status == FV_OK)
+        status = translate(notes, count, engine);
+    (void)graph->api->part_destroy(part);
+    return status;
+}
+
+/* Adds " kTYPE=VALUE" for one knob. */
+static fv_status append_knob(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t choice, fv_numerics *numerics) {
+    cudnnBackendKnobType_t type = (cudnnBackendKnobType_t)0;
+    int64_t count = 0, value = 0;
+    char text[48];
+    FV_TRY(fv_cudnn_read(graph, choice, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &count, &type));
+    FV_TRY(fv_cudnn_read(graph, choice, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &count, &value));
+    snprintf(text, sizeof text, " k%d=%" PRId64, (int)type, value);
+    append(numerics, text);
+    return FV_OK;
+}
+
+static fv_status append_knobs(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t config, fv_numerics *numerics) {
+    cudnnBackendDescriptor_t choices[MOST_KNOBS] = {NULL};
+    int64_t count = 0;
+    fv_status status = FV_OK;
+    for (int i = 0; i < MOST_KNOBS && status == FV_OK; ++i)
+        status = FV_CUDNN(graph->api, "create a knob",
+                          graph->api->part_create(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &choices[i]));
+    if (status == FV_OK)
+        status = fv_cudnn_read(graph, config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                               MOST_KNOBS, &count, choices);
+    if (status == FV_OK && count > 0)
+        append(numerics, ";");
+    for (int64_t i = 0; i < fv_min(count, MOST_KNOBS) && status == FV_OK; ++i)
+        status = append_knob(graph, choices[i], numerics);
+    for (int i = 0; i < MOST_KNOBS; ++i)
+        if (choices[i])
+            (void)graph->api->part_destroy(choices[i]);
+    return status;
+}
+
+fv_status fv_cudnn_describe(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t config, const fv_cudnn_engine *engine,
+                            fv_numerics *numerics) {
+    *numerics = (fv_numerics){.notes = engine->notes};
+    snprintf(numerics->description, sizeof numerics->description, "engine %" PRId64 ", %s,%s", engine->number,
+             engine->notes & FV_NOTE_TF32        ? "tf32 math"
+             : engine->notes & FV_NOTE_HALF_SUMS ? "f32 math, f16 sums"
+                                                 : "f32 math",
+             engine->listed ? "" : " no notes");
+    for (int k = 0; k < KNOWN_NOTES; ++k)
+        if (engine->listed >> k & 1) {
+            append(numerics, " ");
+            append(numerics, known_notes[k].name);
+        }
+    return append_knobs(graph, config, numerics);
+}
