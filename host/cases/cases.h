@@ -53,8 +53,8 @@ fv_status fv_cases_add_lines(fv_case_list *list, const char *path, const char *t
 /* The lists of tests/cases, which are part of the program. */
 fv_status fv_cases_add_builtin(fv_case_list *list);
 
-/* Case `index` of the endless list that belongs to a seed: a small operation, of one of the kinds in the bit set `kinds`,
- * at or near a corner of what its descriptor allows. The same on every machine. */
+/* Case `index` of the endless list that belongs to a seed: a small operation, of one of the kinds in the bit set `kinds`
+ * (any if it is empty), at or near a corner of what its descriptor allows. The same on every machine. */
 fv_operation fv_random_case(uint64_t seed, uint64_t index, unsigned kinds);
 
 /* ---- the dialects of other programs; each reads one line without its comment ---- */
