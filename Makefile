@@ -3,6 +3,9 @@
 #
 #   make train     train the digits network with the best backend here
 #   make test      the whole test suite, plain and under AddressSanitizer and UBSan
+#   make check     every kernel on the built-in cases: on the GPU if there is one, else emulated
+#   make sanitize  the same on the GPU under NVIDIA's compute-sanitizer
+#   make mutate    plants mistakes in the kernels and counts how many the check finds (minutes)
 #   make build     the program and the library
 #   make deps      install what the build needs (Debian packages)
 #   make install   into PREFIX (default /usr/local)
@@ -15,7 +18,7 @@ PREFIX ?= /usr/local
 WERROR ?= OFF
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: build train test deps install clean
+.PHONY: build train test check sanitize mutate deps install clean
 
 build: deps
 	cmake --preset release -G Ninja -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DFOVEA_WERROR=$(WERROR)
@@ -30,6 +33,15 @@ test: build
 	cmake --build build/sanitize
 	ctest --test-dir build --output-on-failure
 	ctest --test-dir build/sanitize --output-on-failure
+
+check: build
+	build/fovea check
+
+sanitize: build
+	bash tests/compute_sanitizer.sh build/fovea
+
+mutate: build
+	bash tests/mutate/run.sh
 
 deps:
 	@missing=; for need in $(NEEDS); do \

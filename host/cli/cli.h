@@ -13,6 +13,7 @@ enum { FV_EXIT_GOOD = 0, FV_EXIT_FAILED = 1, FV_EXIT_USAGE = 2 };
 
 int fv_command_kernels(int argc, char **argv);
 int fv_command_train(int argc, char **argv);
+int fv_command_check(int argc, char **argv);
 
 /* Prints "fovea COMMAND: MESSAGE" with the library's latest message; returns the exit status that goes with the
  * code. */
@@ -36,6 +37,11 @@ int fv_option_choice(const struct argp_state *state, const char *option, const c
  * in the source tree) or its installed place. Returns "data/mnist" if there is none, for the
  * message. */
 const char *fv_default_data(char *buffer, size_t size);
+
+/* From here on the first Ctrl-C (or SIGTERM) only asks to stop; the second one kills. fv_caught_signal gives its number,
+ * 0 if there was none. */
+void fv_catch_signals(void);
+int fv_caught_signal(void);
 
 /* A progress bar on standard error, drawn only on a terminal and at most ten times a second. */
 typedef struct fv_progress {

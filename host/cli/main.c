@@ -14,6 +14,7 @@ static const struct {
     const char *summary;
 } commands[] = {
     {"train", fv_command_train, "train a digit classifier"},
+    {"check", fv_command_check, "cross-check every kernel against the reference and other libraries"},
     {"kernels", fv_command_kernels, "list the kernels of every backend"},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -2,7 +2,6 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,12 +133,6 @@ static char *log_path(const char *out) {
 
 /* ---- callbacks */
 
-static volatile sig_atomic_t caught_signal;
-
-static void on_signal(int number) {
-    caught_signal = number;
-}
-
 typedef struct run {
     fv_progress progress;
     log_file log;
@@ -150,7 +143,7 @@ typedef struct run {
 static int on_step(void *user, int64_t step, int64_t steps) {
     run *r = user;
     fv_progress_draw(&r->progress, step, steps, "steps");
-    return caught_signal != 0;
+    return fv_caught_signal() != 0;
 }
 
 static void on_epoch(void *user, const fv_epoch *e) {
@@ -173,14 +166,6 @@ static void on_notice(void *user, const char *line) {
 }
 
 /* ---- the command */
-
-/* The first Ctrl-C asks to stop, the second one kills. */
-static void catch_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
 
 static fv_status begin_log(run *r, const arguments *a, const fv_context *context) {
     const fv_training_options *o = &a->training;
@@ -234,7 +219,7 @@ static fv_status train(const arguments *a, run *r) {
         status = fv_context_create(a->backend, &context_options, &context);
     if (status == FV_OK) {
         fv_context_on_notice(context, on_notice, NULL);
-        catch_signals();                   /* before the log, whose appearance tells others that the run has begun */
+        fv_catch_signals();                /* before the log, whose appearance tells others that the run has begun */
         status = begin_log(r, a, context); /* early: what cannot be written shows before the work, not after it */
     }
     if (status == FV_OK)
@@ -269,5 +254,5 @@ int fv_command_train(int argc, char **argv) {
     free(r.log.text);
     if (status != FV_OK)
         return fv_report("train", status);
-    return caught_signal ? 128 + caught_signal : FV_EXIT_GOOD;
+    return fv_caught_signal() ? 128 + fv_caught_signal() : FV_EXIT_GOOD;
 }

@@ -14,7 +14,7 @@ fv_status fv_opinion_ask(fv_trial *trial, fv_context *context, fv_opinion *opini
     *opinion = (fv_opinion){.context = context};
     fv_kernel_cursor cursor = {0};
     for (const fv_kernel *kernel; (kernel = fv_kernel_next(context->backend, &cursor));) {
-        if (fv_kernel_refusal(kernel, context, &trial->op, trial->pass))
+        if (kernel->on_request || fv_kernel_refusal(kernel, context, &trial->op, trial->pass))
             continue;
         FV_TRY(fv_trial_judge(trial, context, kernel, &opinion->outputs, &opinion->verdict));
         if (opinion->verdict.outcome == FV_UNSUPPORTED_CASE)

@@ -184,7 +184,8 @@ static void say_wrong(const fv_verdict *verdict, char *text, size_t size) {
                           fv_role_name(verdict->spec.role));
     if (verdict->unwritten)
         length +=
-            snprintf(text + length, size - (size_t)length, ", %" PRId64 " of them never written", verdict->unwritten);
+            snprintf(text + length, size - (size_t)length,
+                     ", %" PRId64 " of them poison (never written, or taken from what never was)", verdict->unwritten);
     if (verdict->nan)
         snprintf(text + length, size - (size_t)length, ", %" PRId64 " of them NaN", verdict->nan);
 }

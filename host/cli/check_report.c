@@ -1,0 +1,326 @@
+/* The report of fovea check: a row per kernel, the failures, and a verdict in one line. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "cli/check.h"
+
+enum { LINE_SIZE = 1024 };
+
+static const fv_column columns[] = {
+    {"operation", "operation", FV_CELL_TEXT, 0}, {"pass", "pass", FV_CELL_TEXT, 0},
+    {"dtype", "dtype", FV_CELL_TEXT, 0},         {"kernel", "kernel", FV_CELL_TEXT, 0},
+    {"cases", "cases", FV_CELL_COUNT, 0},        {"passed", "passed", FV_CELL_COUNT, 0},
+    {"failed", "failed", FV_CELL_COUNT, 0},      {"unsupported", "unsupported", FV_CELL_COUNT, 0},
+    {"skipped", "skipped", FV_CELL_COUNT, 0},    {"mistrusted", "mistrusted", FV_CELL_COUNT, 0},
+    {"exact", "exact", FV_CELL_COUNT, 0},        {"bounded", "bounded", FV_CELL_COUNT, 0},
+    {"worst", "worst", FV_CELL_REAL, 3},         {"deterministic", "determ.", FV_CELL_YES_NO, 0},
+};
+
+fv_status fv_report_begin(fv_report_sink *sink, const fv_check_options *options) {
+    *sink = (fv_report_sink){.options = options};
+    fv_progress_begin(&sink->progress);
+    if (options->format == FV_FORMAT_JSON && !(sink->json = json_array()))
+        return fv_fail(FV_NO_MEMORY, "no memory for a report");
+    if ((options->format == FV_FORMAT_MARKDOWN || options->format == FV_FORMAT_JUNIT) &&
+        !(sink->stream = open_memstream(&sink->collected, &sink->collected_size)))
+        return fv_fail(FV_NO_MEMORY, "no memory for a report");
+    return FV_OK;
+}
+
+void fv_report_end(fv_report_sink *sink) {
+    fv_progress_clear(&sink->progress);
+    json_decref(sink->json);
+    if (sink->stream)
+        fclose(sink->stream);
+    free(sink->collected);
+    *sink = (fv_report_sink){0};
+}
+
+/* Standard output by way of memory, so that fv_say sees whether it could be written. */
+typedef struct spoken {
+    char *text;
+    size_t size;
+    FILE *stream;
+} spoken;
+
+static FILE *speak(spoken *s) {
+    *s = (spoken){0};
+    return s->stream = open_memstream(&s->text, &s->size);
+}
+
+static void spoken_end(spoken *s) {
+    if (s->stream)
+        fclose(s->stream);
+    fv_say("%s", s->text ? s->text : "");
+    free(s->text);
+}
+
+/* "reference and onednn (oneDNN 2.6.3, 2 threads)" */
+static void write_witnesses(FILE *stream, const fv_survey *survey) {
+    fprintf(stream, "reference");
+    for (int i = 0; i < survey->witnesses; ++i)
+        fprintf(stream, " and %s (%s)", fv_context_backend(survey->witness[i].context),
+                fv_context_description(survey->witness[i].context));
+}
+
+static void say_head(const fv_survey *survey) {
+    spoken head;
+    FILE *stream = speak(&head);
+    if (!stream)
+        return;
+    fprintf(stream, "%s (%s) against ", fv_context_backend(survey->context), fv_context_description(survey->context));
+    write_witnesses(stream, survey);
+    fprintf(stream, "; %" PRId64 " cases, seed %" PRIu64 "\n\n", survey->cases->count, survey->seed);
+    spoken_end(&head);
+}
+
+void fv_report_head(fv_report_sink *sink, const fv_survey *survey) {
+    if (sink->options->format == FV_FORMAT_TABLE)
+        say_head(survey);
+}
+
+/* ---- failures ---- */
+
+/* Some of each kernel, a case only once: the first failures tell most. */
+static bool worth_showing(fv_report_sink *sink, const fv_finding *finding) {
+    char op[sizeof sink->show[0].op];
+    int same = 0;
+    fv_operation_print(finding->op, op, sizeof op);
+    for (int i = 0; i < sink->shown; ++i) {
+        if (sink->show[i].kernel != finding->kernel)
+            continue;
+        if (!strcmp(sink->show[i].op, op))
+            return false;
+        ++same;
+    }
+    if (sink->shown == FV_SHOWN || same == FV_SHOWN_PER_KERNEL)
+        return false;
+    sink->show[sink->shown].kernel = finding->kernel;
+    memcpy(sink->show[sink->shown++].op, op, sizeof op);
+    return true;
+}
+
+static void show_failure(fv_report_sink *sink, const fv_finding *finding) {
+    const fv_check_options *options = sink->options;
+    if (options->format == FV_FORMAT_JSON) {
+        json_array_append_new(sink->json, fv_failure_json(options, finding));
+        return;
+    }
+    if (options->format == FV_FORMAT_JUNIT || !worth_showing(sink, finding))
+        return;
+    fv_progress_clear(&sink->progress);
+    if (options->format == FV_FORMAT_MARKDOWN) {
+        fprintf(sink->stream, "\n```\n");
+        fv_failure_write(sink->stream, options, finding);
+        fprintf(sink->stream, "```\n");
+    } else if (options->format == FV_FORMAT_CSV) {
+        fv_failure_write(stderr, options, finding);
+    } else {
+        spoken failure;
+        if (speak(&failure))
+            fv_failure_write(failure.stream, options, finding);
+        spoken_end(&failure);
+        fv_say("\n");
+    }
+}
+
+void fv_report_finding(fv_report_sink *sink, const fv_finding *finding) {
+    const fv_outcome outcome = finding->verdict->outcome;
+    ++sink->findings;
+    sink->outliers += finding->witness;
+    sink->comparisons += !finding->witness && (outcome == FV_PASSED || outcome == FV_FAILED);
+    if (sink->options->format == FV_FORMAT_JUNIT)
+        fv_junit_finding(sink->stream, sink->options, finding);
+    if (outcome == FV_FAILED) {
+        ++sink->failures;
+        show_failure(sink, finding);
+    }
+}
+
+/* ---- the verdict ---- */
+
+typedef struct line {
+    char text[LINE_SIZE];
+    size_t length;
+} line;
+
+__attribute__((format(printf, 2, 3))) static void add(line *l, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const int written = vsnprintf(l->text + l->length, sizeof l->text - l->length, format, arguments);
+    va_end(arguments);
+    if (written > 0)
+        l->length = l->length + (size_t)written < sizeof l->text ? l->length + (size_t)written : sizeof l->text - 1;
+}
+
+static void add_kernel(line *l, const fv_kernel *kernel) {
+    add(l, "%s %s %s", fv_kind_name(kernel->kind), fv_pass_name(kernel->pass), kernel->name);
+    if (kernel->dtype != FV_F32)
+        add(l, " %s", fv_dtype_name(kernel->dtype));
+}
+
+static int64_t ran(const fv_survey_row *row) {
+    return row->count[FV_PASSED] + row->count[FV_FAILED];
+}
+
+/* Adds what is wrong with the kernels; returns how many things. */
+static int add_failures(line *l, const fv_report_sink *sink, const fv_survey *survey) {
+    int faults = 0;
+    for (int i = 0; i < survey->row_count; ++i) {
+        const fv_survey_row *row = &survey->rows[i];
+        const bool idle = sink->options->builtin && survey->cases_done == survey->cases->count && ran(row) == 0;
+        if (!row->count[FV_FAILED] && !idle)
+            continue;
+        add(l, faults++ ? ", " : "FAILED: ");
+        add_kernel(l, row->kernel);
+        if (idle)
+            add(l, " (no case exercises it: %s)", *row->refusal ? row->refusal : "there is none of its operation");
+        else
+            add(l, " (%" PRId64 " of %" PRId64 " cases)", row->count[FV_FAILED], row->cases);
+    }
+    for (int i = 0; i < survey->witnesses; ++i)
+        if (survey->witness[i].outliers)
+            add(l, "%s%s is the outlier in %" PRId64 " of %" PRId64 " comparisons",
+                faults++ ? ", " : "FAILED: ", fv_context_backend(survey->witness[i].context),
+                survey->witness[i].outliers, survey->witness[i].opinions);
+    return faults;
+}
+
+static void add_success(line *l, const fv_report_sink *sink, const fv_survey *survey) {
+    const fv_survey_row *worst = survey->rows;
+    int kernels = 0;
+    for (int i = 0; i < survey->row_count; ++i) {
+        kernels += ran(&survey->rows[i]) > 0;
+        if (survey->rows[i].worst > worst->worst)
+            worst = &survey->rows[i];
+    }
+    add(l, "passed: %d kernels on %" PRId64 " cases, %" PRId64 " comparisons", kernels, survey->cases_done,
+        sink->comparisons);
+    if (worst->worst > 0) {
+        add(l, "; worst error %.2g of its bound (", worst->worst);
+        add_kernel(l, worst->kernel);
+        add(l, ")");
+    }
+    for (int i = 0; i < survey->witnesses; ++i)
+        add(l, "; %s agrees on %" PRId64 "", fv_context_backend(survey->witness[i].context),
+            survey->witness[i].opinions);
+}
+
+static const char *why_nothing(const fv_survey *survey) {
+    for (int i = 0; i < survey->row_count; ++i)
+        if (*survey->rows[i].refusal)
+            return survey->rows[i].refusal;
+    return survey->cases->count == 0 ? "there are no cases"
+           : survey->row_count == 0  ? "no kernel matches"
+                                     : "no kernel is of these operations and passes";
+}
+
+static bool decide(const fv_report_sink *sink, const fv_survey *survey, line *verdict) {
+    if (survey->cases_done < survey->cases->count)
+        add(verdict, "stopped after %" PRId64 " of %" PRId64 " cases; ", survey->cases_done, survey->cases->count);
+    if (add_failures(verdict, sink, survey))
+        return false;
+    if (sink->comparisons == 0) {
+        add(verdict, "FAILED: nothing was compared: %s", why_nothing(survey));
+        return false;
+    }
+    add_success(verdict, sink, survey);
+    return true;
+}
+
+/* ---- the whole ---- */
+
+static void fill_table(fv_table *table, const fv_survey *survey) {
+    for (int i = 0; i < survey->row_count; ++i) {
+        const fv_survey_row *row = &survey->rows[i];
+        if (row->cases == 0)
+            continue;
+        fv_table_text(table, fv_kind_name(row->kernel->kind));
+        fv_table_text(table, fv_pass_name(row->kernel->pass));
+        fv_table_text(table, fv_dtype_name(row->kernel->dtype));
+        fv_table_text(table, row->kernel->name);
+        fv_table_count(table, row->cases);
+        for (fv_outcome outcome = 0; outcome < FV_OUTCOMES; ++outcome)
+            fv_table_count(table, row->count[outcome]);
+        for (fv_fill fill = 0; fill < FV_FILLS; ++fill)
+            fv_table_count(table, row->passed[fill]);
+        fv_table_real(table, row->worst);
+        if (ran(row))
+            fv_table_yes_no(table, row->deterministic);
+        else
+            fv_table_empty(table);
+    }
+}
+
+static json_t *witnesses_json(const fv_survey *survey) {
+    json_t *witnesses = json_array();
+    for (int i = 0; i < survey->witnesses; ++i) {
+        const fv_witness *w = &survey->witness[i];
+        json_array_append_new(witnesses, json_pack("{s:s, s:s, s:I, s:I}", "backend", fv_context_backend(w->context),
+                                                   "device", fv_context_description(w->context), "opinions",
+                                                   (json_int_t)w->opinions, "outlier", (json_int_t)w->outliers));
+    }
+    return witnesses;
+}
+
+static fv_status print_json(fv_report_sink *sink, const fv_survey *survey, const fv_table *table, const char *verdict,
+                            bool good) {
+    json_t *rows = NULL;
+    FV_TRY(fv_table_rows(table, &rows));
+    json_t *report = json_pack(
+        "{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:I, s:O, s:b, s:s}", "fovea", FV_VERSION, "backend",
+        fv_context_backend(survey->context), "device", fv_context_description(survey->context), "against",
+        witnesses_json(survey), "seed", (json_int_t)survey->seed, "cases", (json_int_t)survey->cases->count,
+        "cases_done", (json_int_t)survey->cases_done, "comparisons", (json_int_t)sink->comparisons, "kernels", rows,
+        "failure_count", (json_int_t)sink->failures, "failures", sink->json, "passed", good, "verdict", verdict);
+    char *text = report ? json_dumps(report, JSON_INDENT(2) | FV_JSON_REALS) : NULL;
+    json_decref(report);
+    if (!text)
+        return fv_fail(FV_NO_MEMORY, "no memory for a report");
+    fv_say("%s\n", text);
+    free(text);
+    return FV_OK;
+}
+
+static void print_markdown(fv_report_sink *sink, const char *verdict) {
+    fflush(sink->stream);
+    fv_say("%s\n**%s**\n", sink->collected ? sink->collected : "", verdict);
+}
+
+fv_status fv_report_survey(fv_report_sink *sink, const fv_survey *survey, bool *good) {
+    line verdict = {"", 0};
+    fv_table table;
+    fv_status status = FV_OK;
+    fv_progress_clear(&sink->progress);
+    *good = decide(sink, survey, &verdict);
+    fv_table_begin(&table, columns, sizeof columns / sizeof columns[0]);
+    fill_table(&table, survey);
+    switch (sink->options->format) {
+    case FV_FORMAT_JSON:
+        status = print_json(sink, survey, &table, verdict.text, *good);
+        break;
+    case FV_FORMAT_JUNIT:
+        fv_junit_print(sink, survey, verdict.text, *good);
+        break;
+    case FV_FORMAT_CSV:
+        status = fv_table_print(&table, FV_FORMAT_CSV);
+        fprintf(stderr, "fovea check: %s\n", verdict.text);
+        break;
+    case FV_FORMAT_MARKDOWN:
+        say_head(survey);
+        status = fv_table_print(&table, FV_FORMAT_MARKDOWN);
+        print_markdown(sink, verdict.text);
+        break;
+    default:
+        status = fv_table_print(&table, FV_FORMAT_TABLE);
+        if (sink->failures > sink->shown)
+            fv_say("\n%" PRId64 " more comparisons failed; --format json lists all of them\n",
+                   sink->failures - sink->shown);
+        fv_say("\n%s\n", verdict.text);
+    }
+    fv_table_release(&table);
+    return status;
+}

@@ -1,0 +1,114 @@
+# fovea check: verdicts and exit statuses, formats, bad input, replay, the self-test. What it finds in wrong kernels is
+# tests/mutate's subject.
+. "$(dirname "$0")/common.sh"
+check() { "$fovea" check --backend emulated "$@"; }
+
+# What passes says so, in one line at the end, with a row per kernel before it.
+expect 0 "" check --op conv2d --pass forward conv2d n=2 c=3 h=7 w=6 k=4 kernel=3x3 pad=1
+grep -q '^passed: 2 kernels on 1 cases, 4 comparisons; worst error 0\.' out.txt || fail "verdict: $(tail -1 out.txt)"
+grep -Eq '^conv2d +forward +f32 +direct_tile +1 +1 +0 +0 +0 +0 +1 +1 ' out.txt || fail "row: $(cat out.txt)"
+cp out.txt unquoted.txt
+expect 0 "" check --op conv2d --pass forward 'conv2d n=2 c=3 h=7 w=6 k=4 kernel=3x3 pad=1'
+cmp -s out.txt unquoted.txt || fail "a quoted case is another case"
+expect 0 "" check --kernel 'direct*' conv2d c=1 h=3 w=3 k=1 kernel=2x2 maxpool c=2 h=4 w=4 kernel=2x2
+[ "$(grep -c ' direct' out.txt)" -ge 5 ] || fail "two cases: $(cat out.txt)"
+expect 0 "" check --fill exact --dtype f32 --threads 1 --order reverse --seed 9 --against none relu elements=33
+grep -q 'reverse thread order.*against reference;' out.txt || fail "--order, --against: $(head -1 out.txt)"
+grep -Eq '^relu +forward .* 1 +0 +0.* yes' out.txt || fail "--fill exact: $(cat out.txt)"
+expect 0 "" "$fovea" check --backend reference --op relu
+expect 0 "" "$fovea" check --backend emulated --op batch --against reference,none
+
+# The same seed gives the same bytes; another seed other cases.
+expect 0 "" check --random 40 --seed 3
+cp out.txt first.txt
+expect 0 "" check --random 40 --seed 3
+cmp -s out.txt first.txt || fail "two runs of --random with one seed differ"
+expect 0 "" check --random 40 --seed 4
+! cmp -s out.txt first.txt || fail "--random ignores --seed"
+
+# Formats.
+expect 0 "" check --op relu --format json
+if command -v python3 >/dev/null; then
+  python3 - out.txt <<'PY' || fail "the JSON report"
+import json, sys
+r = json.load(open(sys.argv[1]))
+assert r["backend"] == "emulated" and r["passed"] is True and r["failures"] == [] and r["seed"] == 1
+assert {k["kernel"] for k in r["kernels"]} == {"elementwise"} and all(k["failed"] == 0 for k in r["kernels"])
+PY
+fi
+expect 0 "passed: 2 kernels" check --op relu --format csv
+[ "$(head -1 out.txt)" = operation,pass,dtype,kernel,cases,passed,failed,unsupported,skipped,mistrusted,exact,bounded,worst,deterministic ] ||
+  fail "CSV: $(head -1 out.txt)"
+expect 0 "" check --op relu --format markdown
+grep -q '^| relu | forward | f32 | elementwise |' out.txt || fail "Markdown: $(cat out.txt)"
+expect 0 "" check --op relu --format junit
+grep -q '<testcase classname="emulated.relu.forward.f32.elementwise" name="exact relu elements=1 ' out.txt || fail "JUnit: $(head -4 out.txt)"
+if command -v python3 >/dev/null; then
+  python3 - out.txt <<'PY' || fail "the JUnit report"
+import sys, xml.etree.ElementTree as tree
+suite = tree.parse(sys.argv[1]).getroot()
+cases = suite.findall("testcase")
+assert int(suite.get("tests")) == len(cases) and int(suite.get("failures")) == len(suite.findall("testcase/failure")) == 0
+assert int(suite.get("skipped")) == len(suite.findall("testcase/skipped"))
+PY
+fi
+
+# Nothing compared is a failure, and says why.
+expect 1 "" check --kernel nonesuch
+grep -q '^FAILED: nothing was compared: no kernel matches' out.txt || fail "no kernel: $(cat out.txt)"
+expect 1 "" check --kernel direct_tile 'conv2d c=2 h=120 w=120 k=2 kernel=3x3 dilation=55'
+grep -q '^FAILED: nothing was compared: .*shared memory' out.txt || fail "refused: $(tail -1 out.txt)"
+: >empty.txt
+expect 1 "" check --cases empty.txt
+grep -q '^FAILED: nothing was compared: there are no cases' out.txt || fail "no cases: $(cat out.txt)"
+expect 1 "" check --pass backward_weights relu elements=3
+grep -q '^FAILED: nothing was compared' out.txt || fail "no such pass: $(cat out.txt)"
+
+# Bad input: one line that says which and why.
+expect 2 "h=0 must be at least 1" check conv2d n=1 c=3 h=0 w=5 k=4 kernel=3x3
+expect 2 "unknown key 'kernal'" check conv2d n=1 c=3 h=5 w=5 k=4 kernal=3x3
+expect 2 "groups=2 must divide c=3" check conv2d n=1 c=3 h=5 w=5 k=4 kernel=3x3 groups=2
+expect 2 "height: the window spans 3 pixels" check conv2d n=1 c=3 h=2 w=5 k=4 kernel=3x3
+expect 2 "unknown operation 'conv3d'" check conv3d n=1
+expect 2 "key 'kernel' is missing" check conv2d c=3 h=5 w=5 k=4
+expect 2 "no-such-file" check --cases no-such-file
+printf 'relu elements=4\nrelu elements=-4\n' >bad.txt
+expect 2 "bad.txt:2: relu: elements=-4" check --cases bad.txt
+expect 2 "--format=xml: expected table, json, csv, markdown or junit" check --format xml
+expect 2 "--fill=some: expected exact or bounded" check --fill some
+expect 2 "--order=up: expected forward, reverse, random or varied" check --order up
+expect 2 "only the emulated backend has an order of threads" "$fovea" check --backend reference --order reverse
+expect 2 "emulated is what is being checked" check --against emulated
+expect 2 "unknown backend 'gpu'" check --against gpu
+expect 2 "unknown backend 'gpu'" "$fovea" check --backend gpu
+expect 2 "--random=0: expected a whole number from 1" check --random 0
+expect 2 "--op=conv4d: expected conv2d" check --op conv4d
+
+# Other programs' case files.
+cat >foreign.txt <<'TXT'
+# from benchdnn, and from MIOpenDriver
+--conv --dir=FWD_B
+mb1ic3ih8oc4oh8kh3ph1n"small"
+./bin/MIOpenDriver conv -n 1 -c 4 -H 6 -W 5 -k 3 -y 3 -x 3 -p 1 -q 1 -F 1
+conv2d c=1 h=4 w=4 k=1 kernel=2x2
+TXT
+expect 0 "" check --op conv2d --pass forward --cases foreign.txt
+grep -Eq '^conv2d +forward +f32 +direct +3 +3 ' out.txt || fail "foreign cases: $(cat out.txt)"
+
+# The checker itself.
+expect 0 "" "$fovea" check --backend emulated --self-test
+grep -Eq '^passed: ([0-9]+) of \1 judged rightly$' out.txt || fail "--self-test: $(tail -1 out.txt)"
+[ "$(grep -Ec ' +yes +failed ' out.txt)" -ge 12 ] || fail "--self-test plants too little: $(cat out.txt)"
+
+# Readers that go away, disks that are full, Ctrl-C.
+check --op relu --format json | head -c 1 >/dev/null
+[ "${PIPESTATUS[0]}" -eq 0 ] || fail "a reader that went away"
+"$fovea" check --backend emulated --op relu >/dev/full 2>err.txt
+[ $? -eq 2 ] && grep -q 'cannot write to standard output' err.txt || fail "full disk: $(cat err.txt)"
+"$fovea" check --backend emulated --random 1000000 --op relu >out.txt 2>err.txt &
+until [ -s out.txt ]; do sleep 0.1; done
+kill -INT $!
+wait $!
+[ $? -eq 130 ] || fail "Ctrl-C gives another status: $(cat err.txt)"
+grep -q '^stopped after [0-9]* of 1000000 cases; passed: ' out.txt || fail "Ctrl-C: $(tail -1 out.txt)"
+finish
