@@ -70,7 +70,7 @@ static void unreasonable_options(void **state) {
         assert_non_null(strstr(fv_error_message(), "threads"));
         assert_null(context);
     }
-    const fv_context_options options = {.thread_order = (fv_thread_order)3};
+    const fv_context_options options = {.thread_order = (fv_thread_order)(FV_ORDER_VARIED + 1)};
     assert_int_equal(fv_context_create("emulated", &options, &context), FV_BAD_INPUT);
     assert_non_null(strstr(fv_error_message(), "thread order"));
 }
