@@ -238,6 +238,14 @@ static fv_status gather_cases(fv_check_options *o, const checking *c, const fv_c
 
 /* ---- the command ---- */
 
+static fv_status refuse_with_self_test(const fv_check_options *o) {
+    if (!o->builtin)
+        return fv_fail(FV_BAD_INPUT, "--self-test brings its own cases: give none");
+    if (o->format == FV_FORMAT_JUNIT)
+        return fv_fail(FV_BAD_INPUT, "--self-test has no junit report: expected table, json, csv or markdown");
+    return FV_OK;
+}
+
 static fv_status check(fv_check_options *o, bool *good) {
     checking c = {.options = o};
     fv_survey survey = {.cases = &o->cases,
@@ -251,6 +259,7 @@ static fv_status check(fv_check_options *o, bool *good) {
     FV_TRY_GOTO(status, status, done);
     FV_TRY_GOTO(status, open_backend(o, &survey.context), done);
     if (o->self_test) {
+        FV_TRY_GOTO(status, refuse_with_self_test(o), done);
         FV_TRY_GOTO(status, fv_check_self_test(survey.context, o, good), done);
         goto done;
     }

@@ -35,13 +35,15 @@ extern const char *const fv_order_names[FV_ORDER_VARIED + 1];
 
 /* ---- failures: check_failure.c ---- */
 
+enum { FV_CASE_SIZE = 512, FV_REPLAY_SIZE = 1024, FV_WHERE_SIZE = 256 };
+
 /* What happened, where in the tensor, who is the outlier, and the line that reproduces it; to a stream. */
 void fv_failure_write(FILE *stream, const fv_check_options *options, const fv_finding *finding);
 
-/* The same as an object; NULL without memory. */
-json_t *fv_failure_json(const fv_check_options *options, const fv_finding *finding);
+/* That line: the command that makes just this comparison. */
+void fv_replay_line(const fv_check_options *options, const fv_finding *finding, char line[FV_REPLAY_SIZE]);
 
-/* ---- the report: check_report.c and check_junit.c ---- */
+/* ---- the report: check_report.c, check_json.c and check_junit.c ---- */
 
 enum { FV_SHOWN_PER_KERNEL = 3, FV_SHOWN = 24 };
 
@@ -55,7 +57,7 @@ typedef struct fv_report_sink {
     int shown;           /* of them in full */
     struct {
         const fv_kernel *kernel;
-        char op[512];
+        char op[FV_CASE_SIZE];
     } show[FV_SHOWN];
     json_t *json;    /* array of failures, for JSON */
     FILE *stream;    /* what comes after the table, or makes up the report, for Markdown and JUnit */
@@ -72,6 +74,11 @@ void fv_report_end(fv_report_sink *sink);
 void fv_report_head(fv_report_sink *sink, const fv_survey *survey);
 void fv_report_finding(fv_report_sink *sink, const fv_finding *finding);
 fv_status fv_report_survey(fv_report_sink *sink, const fv_survey *survey, bool *good);
+
+/* A failure, and the whole report, as JSON; NULL without memory. */
+json_t *fv_failure_json(const fv_check_options *options, const fv_finding *finding);
+fv_status fv_json_print(const fv_report_sink *sink, const fv_survey *survey, const fv_table *table, const char *verdict,
+                        bool good);
 
 /* One comparison as a JUnit test case. */
 void fv_junit_finding(FILE *stream, const fv_check_options *options, const fv_finding *finding);

@@ -8,10 +8,8 @@
 
 const char *const fv_order_names[FV_ORDER_VARIED + 1] = {"forward", "reverse", "random", "varied"};
 
-enum { CASE_SIZE = 512, REPLAY_SIZE = 1024, WHERE_SIZE = 256 };
-
-static void replay_line(const fv_check_options *options, const fv_finding *f, char line[REPLAY_SIZE]) {
-    char text[CASE_SIZE], more[256] = "";
+void fv_replay_line(const fv_check_options *options, const fv_finding *f, char line[FV_REPLAY_SIZE]) {
+    char text[FV_CASE_SIZE], more[256] = "";
     fv_operation_print(f->op, text, sizeof text);
     size_t length = 0;
     if (options->order >= 0 && !f->witness)
@@ -20,7 +18,7 @@ static void replay_line(const fv_check_options *options, const fv_finding *f, ch
         length += (size_t)snprintf(more + length, sizeof more - length, " --threads %d", options->threads);
     if (options->against && !f->witness)
         snprintf(more + length, sizeof more - length, " --against '%.160s'", options->against);
-    snprintf(line, REPLAY_SIZE,
+    snprintf(line, FV_REPLAY_SIZE,
              "fovea check --backend %s --pass %s --dtype %s --kernel %s --fill %s --seed %" PRIu64 "%s '%s'",
              fv_context_backend(f->context), fv_pass_name(f->kernel->pass), fv_dtype_name(f->kernel->dtype),
              f->kernel->name, fv_fill_name(f->fill), options->seed, more, text);
@@ -51,7 +49,7 @@ static void write_points(FILE *stream, const fv_verdict *v) {
 
 static void write_map(FILE *stream, const fv_verdict *v) {
     const fv_error_map *map = &v->map;
-    char where[WHERE_SIZE], drawing[FV_MAP_CELLS + 1];
+    char where[FV_WHERE_SIZE], drawing[FV_MAP_CELLS + 1];
     fv_map_describe(map, v->spec.axes, where, sizeof where);
     fprintf(stream, "  where: %s\n", where);
     if (map->errors == fv_shape_elements(&map->shape))
@@ -95,8 +93,8 @@ static void write_opinions(FILE *stream, const fv_finding *f) {
 
 void fv_failure_write(FILE *stream, const fv_check_options *options, const fv_finding *f) {
     const fv_verdict *v = f->verdict;
-    char line[REPLAY_SIZE];
-    fv_operation_print(f->op, line, CASE_SIZE);
+    char line[FV_REPLAY_SIZE];
+    fv_operation_print(f->op, line, FV_CASE_SIZE);
     fprintf(stream, "FAILED ");
     write_kernel(stream, f->context, f->kernel, &v->numerics);
     fprintf(stream, ", %s %s, %s: %s\n  %s\n", fv_kind_name(f->op->kind), fv_pass_name(f->kernel->pass),
@@ -106,59 +104,6 @@ void fv_failure_write(FILE *stream, const fv_check_options *options, const fv_fi
         write_map(stream, v);
     }
     write_opinions(stream, f);
-    replay_line(options, f, line);
+    fv_replay_line(options, f, line);
     fprintf(stream, "  replay: %s\n", line);
-}
-
-/* ---- as JSON ---- */
-
-/* JSON has no NaN and no infinities. */
-static json_t *number(double value) {
-    if (isfinite(value))
-        return json_real(value);
-    return json_string(isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
-}
-
-static json_t *points_json(const fv_verdict *v) {
-    json_t *points = json_array();
-    for (int i = 0; i < v->points; ++i) {
-        const fv_point *p = &v->point[i];
-        int64_t at[FV_MAX_RANK];
-        json_t *place = json_object();
-        fv_map_coordinates(&v->spec.shape, p->index, at);
-        for (int axis = 0; axis < v->spec.shape.rank; ++axis)
-            json_object_set_new(place, (char[]){v->spec.axes[axis], '\0'}, json_integer(at[axis]));
-        json_array_append_new(points, json_pack("{s:o, s:o, s:o, s:o, s:o}", "at", place, "expected",
-                                                number(p->expected), "got", number(p->got), "difference",
-                                                number(p->got - p->expected), "bound", number(p->bound)));
-    }
-    return points;
-}
-
-static json_t *opinions_json(const fv_finding *f) {
-    json_t *opinions = json_array();
-    for (int i = 0; i < f->other_count && !f->witness; ++i)
-        if (f->others[i].kernel)
-            json_array_append_new(opinions,
-                                  json_pack("{s:s, s:s, s:s, s:s}", "backend", fv_context_backend(f->others[i].context),
-                                            "kernel", f->others[i].kernel->name, "implementation",
-                                            f->others[i].verdict.numerics.description, "outcome",
-                                            fv_outcome_name(f->others[i].verdict.outcome)));
-    return opinions;
-}
-
-json_t *fv_failure_json(const fv_check_options *options, const fv_finding *f) {
-    const fv_verdict *v = f->verdict;
-    char text[CASE_SIZE], replay[REPLAY_SIZE], where[WHERE_SIZE] = "";
-    fv_operation_print(f->op, text, sizeof text);
-    replay_line(options, f, replay);
-    if (v->wrong)
-        fv_map_describe(&v->map, v->spec.axes, where, sizeof where);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:s, s:o, s:s}", "backend",
-                     fv_context_backend(f->context), "operation", fv_kind_name(f->op->kind), "pass",
-                     fv_pass_name(f->kernel->pass), "dtype", fv_dtype_name(f->kernel->dtype), "kernel", f->kernel->name,
-                     "implementation", v->numerics.description, "fill", fv_fill_name(f->fill), "case", text, "reason",
-                     v->reason, "tensor", v->wrong ? fv_role_name(v->spec.role) : "", "wrong", (json_int_t)v->wrong,
-                     "elements", (json_int_t)(v->wrong ? fv_shape_elements(&v->spec.shape) : 0), "where", where,
-                     "points", points_json(v), "outlier", f->outlier, "opinions", opinions_json(f), "replay", replay);
 }

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "cli/check.h"
 
-enum { LINE_SIZE = 1024 };
+enum { LINE_SIZE = 1024, LISTED_IMPLEMENTATIONS = 8 };
 
 static const fv_column columns[] = {
     {"operation", "operation", FV_CELL_TEXT, 0}, {"pass", "pass", FV_CELL_TEXT, 0},
@@ -231,6 +231,40 @@ static bool decide(const fv_report_sink *sink, const fv_survey *survey, line *ve
     return true;
 }
 
+/* ---- implementations ---- */
+
+/* "onednn conv2d forward direct: jit:avx2 (31), gemm (4)", a line per kernel that tells what it ran. */
+static void write_implementations(FILE *stream, const fv_survey *survey) {
+    const fv_implementation *all = survey->implementations;
+    const size_t count = survey->implementation_count;
+    for (size_t i = 0; i < count; ++i) {
+        int listed = 0, same = 0;
+        bool first = true;
+        for (size_t j = 0; j < i; ++j)
+            first &= all[j].kernel != all[i].kernel;
+        if (!first)
+            continue;
+        fprintf(stream, "%s %s %s %s:", fv_context_backend(all[i].context), fv_kind_name(all[i].kernel->kind),
+                fv_pass_name(all[i].kernel->pass), all[i].kernel->name);
+        for (size_t j = i; j < count; ++j)
+            if (all[j].kernel == all[i].kernel && ++same <= LISTED_IMPLEMENTATIONS)
+                fprintf(stream, "%s %s (%" PRId64 ")", listed++ ? "," : "", all[j].description, all[j].comparisons);
+        if (same > LISTED_IMPLEMENTATIONS)
+            fprintf(stream, " and %d more, see --format json", same - LISTED_IMPLEMENTATIONS);
+        fprintf(stream, "\n");
+    }
+}
+
+static void say_implementations(const fv_survey *survey) {
+    spoken list;
+    if (speak(&list)) {
+        write_implementations(list.stream, survey);
+        if (survey->implementation_count)
+            fprintf(list.stream, "\n");
+    }
+    spoken_end(&list);
+}
+
 /* ---- the whole ---- */
 
 static void fill_table(fv_table *table, const fv_survey *survey) {
@@ -255,36 +289,6 @@ static void fill_table(fv_table *table, const fv_survey *survey) {
     }
 }
 
-static json_t *witnesses_json(const fv_survey *survey) {
-    json_t *witnesses = json_array();
-    for (int i = 0; i < survey->witnesses; ++i) {
-        const fv_witness *w = &survey->witness[i];
-        json_array_append_new(witnesses, json_pack("{s:s, s:s, s:I, s:I}", "backend", fv_context_backend(w->context),
-                                                   "device", fv_context_description(w->context), "opinions",
-                                                   (json_int_t)w->opinions, "outlier", (json_int_t)w->outliers));
-    }
-    return witnesses;
-}
-
-static fv_status print_json(fv_report_sink *sink, const fv_survey *survey, const fv_table *table, const char *verdict,
-                            bool good) {
-    json_t *rows = NULL;
-    FV_TRY(fv_table_rows(table, &rows));
-    json_t *report = json_pack(
-        "{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:I, s:O, s:b, s:s}", "fovea", FV_VERSION, "backend",
-        fv_context_backend(survey->context), "device", fv_context_description(survey->context), "against",
-        witnesses_json(survey), "seed", (json_int_t)survey->seed, "cases", (json_int_t)survey->cases->count,
-        "cases_done", (json_int_t)survey->cases_done, "comparisons", (json_int_t)sink->comparisons, "kernels", rows,
-        "failure_count", (json_int_t)sink->failures, "failures", sink->json, "passed", good, "verdict", verdict);
-    char *text = report ? json_dumps(report, JSON_INDENT(2) | FV_JSON_REALS) : NULL;
-    json_decref(report);
-    if (!text)
-        return fv_fail(FV_NO_MEMORY, "no memory for a report");
-    fv_say("%s\n", text);
-    free(text);
-    return FV_OK;
-}
-
 static void print_markdown(fv_report_sink *sink, const char *verdict) {
     fflush(sink->stream);
     fv_say("%s\n**%s**\n", sink->collected ? sink->collected : "", verdict);
@@ -300,7 +304,7 @@ fv_status fv_report_survey(fv_report_sink *sink, const fv_survey *survey, bool *
     fill_table(&table, survey);
     switch (sink->options->format) {
     case FV_FORMAT_JSON:
-        status = print_json(sink, survey, &table, verdict.text, *good);
+        status = fv_json_print(sink, survey, &table, verdict.text, *good);
         break;
     case FV_FORMAT_JUNIT:
         fv_junit_print(sink, survey, verdict.text, *good);
@@ -319,7 +323,9 @@ fv_status fv_report_survey(fv_report_sink *sink, const fv_survey *survey, bool *
         if (sink->failures > sink->shown)
             fv_say("\n%" PRId64 " more comparisons failed; --format json lists all of them\n",
                    sink->failures - sink->shown);
-        fv_say("\n%s\n", verdict.text);
+        fv_say("\n");
+        say_implementations(survey);
+        fv_say("%s\n", verdict.text);
     }
     fv_table_release(&table);
     return status;

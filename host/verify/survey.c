@@ -45,9 +45,32 @@ static void report(hearing *h, const fv_opinion *opinion, bool witness, const ch
         s->on_finding(s->user, &finding);
 }
 
+/* Counts what a kernel says that it ran. */
+static fv_status note_implementation(fv_survey *s, const fv_opinion *opinion) {
+    const char *description = opinion->verdict.numerics.description;
+    if (!opinion->kernel || !*description)
+        return FV_OK;
+    for (size_t i = 0; i < s->implementation_count; ++i) {
+        fv_implementation *known = &s->implementations[i];
+        if (known->kernel == opinion->kernel && !strcmp(known->description, description)) {
+            ++known->comparisons;
+            return FV_OK;
+        }
+    }
+    fv_implementation *grown = reallocarray(s->implementations, s->implementation_count + 1, sizeof *grown);
+    if (!grown)
+        return fv_fail(FV_NO_MEMORY, "no memory for a survey");
+    s->implementations = grown;
+    fv_implementation *added = &grown[s->implementation_count++];
+    *added = (fv_implementation){.context = opinion->context, .kernel = opinion->kernel, .comparisons = 1};
+    snprintf(added->description, sizeof added->description, "%s", description);
+    return FV_OK;
+}
+
 static fv_status ask_witnesses(hearing *h) {
     for (int i = 0; !h->asked && i < h->survey->witnesses; ++i) {
         FV_TRY(fv_opinion_ask(&h->trial, h->survey->witness[i].context, &h->others[i]));
+        FV_TRY(note_implementation(h->survey, &h->others[i]));
         h->survey->witness[i].opinions += h->others[i].kernel != NULL;
     }
     h->asked = true;
@@ -72,8 +95,10 @@ static fv_status hear(hearing *h, fv_opinion *ours, const char **outlier) {
         h->begun = true;
     }
     FV_TRY(fv_trial_judge(&h->trial, s->context, ours->kernel, &ours->outputs, verdict));
-    if (verdict->outcome == FV_PASSED || verdict->outcome == FV_FAILED)
+    if (verdict->outcome == FV_PASSED || verdict->outcome == FV_FAILED) {
+        FV_TRY(note_implementation(s, ours));
         FV_TRY(ask_witnesses(h));
+    }
     h->confirmed |= verdict->outcome == FV_PASSED;
     return verdict->outcome == FV_FAILED ? fv_outlier(&h->trial, ours, h->others, s->witnesses, outlier) : FV_OK;
 }
@@ -167,6 +192,9 @@ fv_status fv_survey_run(fv_survey *s) {
 
 void fv_survey_end(fv_survey *s) {
     free(s->rows);
+    free(s->implementations);
     s->rows = NULL;
+    s->implementations = NULL;
     s->row_count = 0;
+    s->implementation_count = 0;
 }

@@ -27,6 +27,14 @@ typedef struct fv_witness {
     int64_t outliers; /* and in which it alone differed */
 } fv_witness;
 
+/* What a library chose for some of the cases: an engine of cuDNN's, a primitive of oneDNN's. */
+typedef struct fv_implementation {
+    fv_context *context;
+    const fv_kernel *kernel;
+    char description[sizeof((fv_numerics *)0)->description];
+    int64_t comparisons;
+} fv_implementation;
+
 /* One comparison. */
 typedef struct fv_finding {
     fv_context *context;
@@ -57,6 +65,8 @@ typedef struct fv_survey {
     fv_survey_row *rows; /* the selected ones, in the table's order */
     int row_count;
     int64_t cases_done;
+    fv_implementation *implementations; /* ours and the witnesses', in the order of their first use */
+    size_t implementation_count;
 } fv_survey;
 
 /* Runs it. What goes wrong with a single comparison is a failure of its kernel; a status other than FV_OK means that

@@ -33,6 +33,7 @@ if command -v python3 >/dev/null; then
 import json, sys
 r = json.load(open(sys.argv[1]))
 assert r["backend"] == "emulated" and r["passed"] is True and r["failures"] == [] and r["seed"] == 1
+
 assert {k["kernel"] for k in r["kernels"]} == {"elementwise"} and all(k["failed"] == 0 for k in r["kernels"])
 PY
 fi
@@ -99,6 +100,9 @@ grep -Eq '^conv2d +forward +f32 +direct +3 +3 ' out.txt || fail "foreign cases: 
 expect 0 "" "$fovea" check --backend emulated --self-test
 grep -Eq '^passed: ([0-9]+) of \1 judged rightly$' out.txt || fail "--self-test: $(tail -1 out.txt)"
 [ "$(grep -Ec ' +yes +failed ' out.txt)" -ge 12 ] || fail "--self-test plants too little: $(cat out.txt)"
+expect 2 "--self-test brings its own cases" check --self-test relu elements=1
+expect 2 "--self-test has no junit report" check --self-test --format junit
+expect 0 "" check --self-test --format csv
 
 # Readers that go away, disks that are full, Ctrl-C.
 check --op relu --format json | head -c 1 >/dev/null

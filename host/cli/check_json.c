@@ -1,0 +1,101 @@
+/* The report of fovea check as JSON. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "cli/check.h"
+
+/* JSON has no NaN and no infinities. */
+static json_t *number(double value) {
+    if (isfinite(value))
+        return json_real(value);
+    return json_string(isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+}
+
+static json_t *points_json(const fv_verdict *v) {
+    json_t *points = json_array();
+    for (int i = 0; i < v->points; ++i) {
+        const fv_point *p = &v->point[i];
+        int64_t at[FV_MAX_RANK];
+        json_t *place = json_object();
+        fv_map_coordinates(&v->spec.shape, p->index, at);
+        for (int axis = 0; axis < v->spec.shape.rank; ++axis)
+            json_object_set_new(place, (char[]){v->spec.axes[axis], '\0'}, json_integer(at[axis]));
+        json_array_append_new(points, json_pack("{s:o, s:o, s:o, s:o, s:o}", "at", place, "expected",
+                                                number(p->expected), "got", number(p->got), "difference",
+                                                number(p->got - p->expected), "bound", number(p->bound)));
+    }
+    return points;
+}
+
+static json_t *opinions_json(const fv_finding *f) {
+    json_t *opinions = json_array();
+    for (int i = 0; i < f->other_count && !f->witness; ++i)
+        if (f->others[i].kernel)
+            json_array_append_new(opinions,
+                                  json_pack("{s:s, s:s, s:s, s:s}", "backend", fv_context_backend(f->others[i].context),
+                                            "kernel", f->others[i].kernel->name, "implementation",
+                                            f->others[i].verdict.numerics.description, "outcome",
+                                            fv_outcome_name(f->others[i].verdict.outcome)));
+    return opinions;
+}
+
+json_t *fv_failure_json(const fv_check_options *options, const fv_finding *f) {
+    const fv_verdict *v = f->verdict;
+    char text[FV_CASE_SIZE], replay[FV_REPLAY_SIZE], where[FV_WHERE_SIZE] = "";
+    fv_operation_print(f->op, text, sizeof text);
+    fv_replay_line(options, f, replay);
+    if (v->wrong)
+        fv_map_describe(&v->map, v->spec.axes, where, sizeof where);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:s, s:o, s:s}", "backend",
+                     fv_context_backend(f->context), "operation", fv_kind_name(f->op->kind), "pass",
+                     fv_pass_name(f->kernel->pass), "dtype", fv_dtype_name(f->kernel->dtype), "kernel", f->kernel->name,
+                     "implementation", v->numerics.description, "fill", fv_fill_name(f->fill), "case", text, "reason",
+                     v->reason, "tensor", v->wrong ? fv_role_name(v->spec.role) : "", "wrong", (json_int_t)v->wrong,
+                     "elements", (json_int_t)(v->wrong ? fv_shape_elements(&v->spec.shape) : 0), "where", where,
+                     "points", points_json(v), "outlier", f->outlier, "opinions", opinions_json(f), "replay", replay);
+}
+
+static json_t *witnesses_json(const fv_survey *survey) {
+    json_t *witnesses = json_array();
+    for (int i = 0; i < survey->witnesses; ++i) {
+        const fv_witness *w = &survey->witness[i];
+        json_array_append_new(witnesses, json_pack("{s:s, s:s, s:I, s:I}", "backend", fv_context_backend(w->context),
+                                                   "device", fv_context_description(w->context), "opinions",
+                                                   (json_int_t)w->opinions, "outlier", (json_int_t)w->outliers));
+    }
+    return witnesses;
+}
+
+static json_t *implementations_json(const fv_survey *survey) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < survey->implementation_count; ++i) {
+        const fv_implementation *m = &survey->implementations[i];
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "backend", fv_context_backend(m->context),
+                                        "operation", fv_kind_name(m->kernel->kind), "pass",
+                                        fv_pass_name(m->kernel->pass), "kernel", m->kernel->name, "implementation",
+                                        m->description, "comparisons", (json_int_t)m->comparisons));
+    }
+    return list;
+}
+
+fv_status fv_json_print(const fv_report_sink *sink, const fv_survey *survey, const fv_table *table, const char *verdict,
+                        bool good) {
+    json_t *rows = NULL;
+    FV_TRY(fv_table_rows(table, &rows));
+    json_t *report = json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:O, s:b, s:s}", "fovea",
+                               FV_VERSION, "backend", fv_context_backend(survey->context), "device",
+                               fv_context_description(survey->context), "against", witnesses_json(survey), "seed",
+                               (json_int_t)survey->seed, "cases", (json_int_t)survey->cases->count, "cases_done",
+                               (json_int_t)survey->cases_done, "comparisons", (json_int_t)sink->comparisons, "kernels",
+                               rows, "implementations", implementations_json(survey), "failure_count",
+                               (json_int_t)sink->failures, "failures", sink->json, "passed", good, "verdict", verdict);
+    char *text = report ? json_dumps(report, JSON_INDENT(2) | FV_JSON_REALS) : NULL;
+    json_decref(report);
+    if (!text)
+        return fv_fail(FV_NO_MEMORY, "no memory for a report");
+    fv_say("%s\n", text);
+    free(text);
+    return FV_OK;
+}
