@@ -197,8 +197,8 @@ static void add_success(line *l, const fv_report_sink *sink, const fv_survey *su
         if (survey->rows[i].worst > worst->worst)
             worst = &survey->rows[i];
     }
-    add(l, "passed: %d kernels on %" PRId64 " cases, %" PRId64 " comparisons", kernels, survey->cases_done,
-        sink->comparisons);
+    add(l, "passed: %d kernel%s on %" PRId64 " case%s, %" PRId64 " comparisons", kernels, kernels == 1 ? "" : "s",
+        survey->cases_done, survey->cases_done == 1 ? "" : "s", sink->comparisons);
     if (worst->worst > 0) {
         add(l, "; worst error %.2g of its bound (", worst->worst);
         add_kernel(l, worst->kernel);
