@@ -73,7 +73,8 @@ static void say_head(const fv_survey *survey) {
         return;
     fprintf(stream, "%s (%s) against ", fv_context_backend(survey->context), fv_context_description(survey->context));
     write_witnesses(stream, survey);
-    fprintf(stream, "; %" PRId64 " cases, seed %" PRIu64 "\n\n", survey->cases->count, survey->seed);
+    fprintf(stream, "; %" PRId64 " case%s, seed %" PRIu64 "\n\n", survey->cases->count,
+            survey->cases->count == 1 ? "" : "s", survey->seed);
     spoken_end(&head);
 }
 

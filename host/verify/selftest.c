@@ -95,7 +95,7 @@ static const fault faults[] = {
     {"stale output", FV_EXACT, spoil_with_stale, FV_ROLES, 0, "of y are wrong", 0},
     {"swapped channels", FV_EXACT, spoil_by_swapping, FV_ROLES, 0, "of y are wrong", 0},
     {"a kernel that never ran", FV_EXACT, NULL, FV_ROLES, 0, "never written", 0},
-    {"a result that changes from run to run", FV_BOUNDED, spoil_second_run, FV_ROLES, 0, "depends on", 0},
+    {"a result that changes from run to run", FV_BOUNDED, spoil_second_run, FV_ROLES, 0, "two runs differ", 0},
     {"a write of one element behind the output", FV_EXACT, spoil_nothing, FV_Y, BEHIND, "wrote outside y", 0},
     {"a write of one element behind an input", FV_EXACT, spoil_nothing, FV_W, BEHIND, "wrote outside w", 0},
     {"a write to an input", FV_EXACT, spoil_nothing, FV_X, 0, "wrote to its input x", 0},
@@ -221,7 +221,7 @@ static const struct {
     const char *kernel, *name, *deserved;
 } run_faults[] = {
     {"sound", "none (asynchronous copy and barrier)", NULL},
-    {"no_barrier", "a missing __syncthreads", "depends on the order of the threads: a barrier is missing"},
+    {"no_barrier", "a missing __syncthreads", "two runs differ with the order of the threads: a barrier is missing"},
     {"no_wait", "a missing cp.async wait", "asynchronous copy"},
     {"divergent_barrier", "a divergent barrier", "wait"},
     {"early_return", "a thread that returns before the barrier", "returned while"},

@@ -211,7 +211,7 @@ static fv_status compare_all(session *s, fv_verdict *verdict) {
 static void judge_difference(session *s, const fv_verdict *second) {
     fv_verdict *verdict = s->verdict;
     const char *why = s->context->backend->begin_run
-                          ? "the result depends on the order of the threads: a barrier is missing, or they race"
+                          ? "two runs differ with the order of the threads: a barrier is missing, or they race"
                           : "two runs differ, but the table calls it deterministic";
     const size_t length = strlen(verdict->reason);
     if (verdict->outcome == FV_FAILED) {
