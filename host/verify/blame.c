@@ -40,12 +40,14 @@ static bool agree_on(const double *a, const double *b, const double *bound_a, co
 }
 
 fv_status fv_opinions_agree(fv_trial *trial, const fv_opinion *a, const fv_opinion *b, bool *agree) {
+    bool compared = false;
     *agree = true;
     for (int i = 0; i < trial->count && *agree; ++i) {
         const fv_role role = trial->specs[i].role;
         const double *bound_a, *bound_b;
         if (!a->outputs.at[role] || !b->outputs.at[role])
             continue;
+        compared = true;
         /* Asking for other notes ends the first bounds' life: keep a copy. */
         const size_t elements = (size_t)fv_shape_elements(&trial->specs[i].shape);
         double *copy = calloc(elements + 1, sizeof *copy);
@@ -61,6 +63,7 @@ fv_status fv_opinions_agree(fv_trial *trial, const fv_opinion *a, const fv_opini
         free(copy);
         FV_TRY(status);
     }
+    *agree &= compared;
     return FV_OK;
 }
 

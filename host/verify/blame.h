@@ -22,8 +22,8 @@ fv_status fv_opinion_ask(fv_trial *trial, fv_context *context, fv_opinion *opini
 /* Whether it is within its bound of the reference. */
 bool fv_opinion_confirms(const fv_opinion *opinion);
 
-/* Whether two opinions agree with each other, whatever the reference says: every element that both computed differs by
- * no more than their bounds together. */
+/* Whether two opinions agree with each other, whatever the reference says: there is something that both computed,
+ * and no element of it differs by more than their bounds together. */
 fv_status fv_opinions_agree(fv_trial *trial, const fv_opinion *a, const fv_opinion *b, bool *agree);
 
 /* The outlier's name, given that `ours` is at fault by the reference's measure: our backend's if one of the others

@@ -99,9 +99,10 @@ static void check_untouched(session *s) {
     }
 }
 
-/* That a run fails, or touches what is not its own, is the kernel's fault. */
-static fv_status run_and_judge(session *s, int run) {
+/* That a run fails, or touches what is not its own, is the kernel's fault. *finished: there is a result to compare. */
+static fv_status run_and_judge(session *s, int run, bool *finished) {
     const fv_status status = run_once(s, run);
+    *finished = status == FV_OK;
     if (status == FV_MISMATCH || status == FV_DEVICE)
         judge(s->verdict, FV_FAILED, "%s", fv_error_message());
     else if (status != FV_OK)
@@ -241,6 +242,7 @@ static fv_status check_repeat(session *s) {
     const fv_trial *trial = s->trial;
     fv_verdict *verdict = s->verdict, second = {.outcome = FV_PASSED, .numerics = verdict->numerics};
     uint8_t *first[FV_MAX_SPECS] = {0};
+    bool finished;
     fv_status status = FV_OK;
     for (int i = 0; i < trial->count; ++i) {
         first[i] = malloc(s->tensor[i].bytes + 1);
@@ -248,7 +250,9 @@ static fv_status check_repeat(session *s) {
             FV_TRY_GOTO(status, fv_fail(FV_NO_MEMORY, "no memory to compare two runs"), done);
         memcpy(first[i], fv_guarded_data(&s->tensor[i]), s->tensor[i].bytes);
     }
-    FV_TRY_GOTO(status, run_and_judge(s, 1), done);
+    FV_TRY_GOTO(status, run_and_judge(s, 1, &finished), done);
+    if (!finished)
+        goto done;
     verdict->deterministic = true;
     for (int i = 0; i < trial->count; ++i)
         verdict->deterministic &= !memcmp(first[i], fv_guarded_data(&s->tensor[i]), s->tensor[i].bytes);
@@ -294,6 +298,7 @@ static const char *inapplicable(const fv_trial *trial, const fv_kernel *kernel) 
 fv_status fv_trial_judge(fv_trial *trial, fv_context *context, const fv_kernel *kernel, fv_host_tensors *outputs,
                          fv_verdict *verdict) {
     session s = {.trial = trial, .context = context, .kernel = kernel, .verdict = verdict};
+    bool finished;
     *verdict = (fv_verdict){.outcome = FV_PASSED};
     if (outputs)
         *outputs = (fv_host_tensors){0};
@@ -314,7 +319,9 @@ fv_status fv_trial_judge(fv_trial *trial, fv_context *context, const fv_kernel *
         goto done;
     }
     FV_TRY_GOTO(status, allocate(&s), done);
-    FV_TRY_GOTO(status, run_and_judge(&s, 0), done);
+    FV_TRY_GOTO(status, run_and_judge(&s, 0, &finished), done);
+    if (!finished)
+        goto done;
     FV_TRY_GOTO(status, compare_all(&s, verdict), done);
     if (outputs)
         FV_TRY_GOTO(status, copy_outputs(&s, outputs), done);

@@ -26,6 +26,11 @@ static fv_status run_two_off(fv_context *context, const fv_operation *op, void *
     return run_and_add(context, op, state, b, 2);
 }
 
+static fv_status run_and_fail(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    FV_TRY(run_and_add(context, op, state, b, 1));
+    return fv_fail(FV_DEVICE, "the device gave up");
+}
+
 static fv_status run_out_of_memory(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
     (void)context, (void)op, (void)state, (void)b;
     return fv_fail(FV_NO_MEMORY, "too little");
@@ -46,6 +51,7 @@ static const char *never(const fv_operation *op) {
 static const fv_kernel right_rows[] = {ROW("right", .run = run_right), FV_KERNELS_END};
 static const fv_kernel one_off_rows[] = {ROW("one_off", .run = run_one_off), FV_KERNELS_END};
 static const fv_kernel two_off_rows[] = {ROW("two_off", .run = run_two_off), FV_KERNELS_END};
+static const fv_kernel failing_rows[] = {ROW("failing", .run = run_and_fail), FV_KERNELS_END};
 static const fv_kernel no_rows[] = {FV_KERNELS_END};
 static const fv_kernel mixed_rows[] = {
     ROW("right", .run = run_right),
@@ -126,6 +132,8 @@ static void the_outlier_is_named(void **state) {
         {right_rows, one_off_rows, NULL, "first", true},
         {one_off_rows, one_off_rows, NULL, "reference", false},
         {one_off_rows, two_off_rows, NULL, "nobody", false},
+        {failing_rows, right_rows, NULL, "ours", false},
+        {failing_rows, one_off_rows, NULL, "nobody", false}, /* no result is no agreement */
         {one_off_rows, no_rows, NULL, "", false},
         {one_off_rows, NULL, NULL, "", false},
         {one_off_rows, one_off_rows, right_rows, "ours", false},
