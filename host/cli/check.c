@@ -6,18 +6,7 @@
 #include "base/error.h"
 #include "cli/check.h"
 
-enum {
-    KEY_OP = 256,
-    KEY_PASS,
-    KEY_DTYPE,
-    KEY_KERNEL,
-    KEY_FILL,
-    KEY_ORDER,
-    KEY_SEED,
-    KEY_THREADS,
-    KEY_FORMAT,
-    KEY_SELF_TEST
-};
+enum { KEY_FILL = 256, KEY_ORDER, KEY_SEED, KEY_THREADS, KEY_FORMAT, KEY_SELF_TEST };
 
 static const struct argp_option option_table[] = {
     {"backend", 'b', "NAME", 0, "whose kernels to check (default: cuda if there is a device, else emulated)", 0},
@@ -25,10 +14,6 @@ static const struct argp_option option_table[] = {
      "backends for a second opinion, with commas between, or none (default: cudnn for cuda, onednn for emulated); the "
      "reference is always asked",
      0},
-    {"op", KEY_OP, "KIND", 0, "only kernels of this operation, such as conv2d", 0},
-    {"pass", KEY_PASS, "PASS", 0, "only forward, backward_data or backward_weights", 0},
-    {"dtype", KEY_DTYPE, "DTYPE", 0, "only kernels of this data type, such as f32", 0},
-    {"kernel", KEY_KERNEL, "PATTERN", 0, "only kernels with such a name; * and ? stand for any letters and any one", 0},
     {"fill", KEY_FILL, "FILL", 0, "only the exact or the bounded comparison", 0},
     {"cases", 'c', "FILE", 0,
      "operations to check on, one per line: Fovea's text, benchdnn's descriptors or MIOpenDriver's commands", 0},
@@ -52,23 +37,14 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
     static const char *const fills[] = {"exact", "bounded"};
     fv_check_options *o = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->filter;
+        break;
     case 'b':
         o->backend = text;
         break;
     case 'a':
         o->against = text;
-        break;
-    case KEY_OP:
-        fv_option_op(state, text, &o->filter);
-        break;
-    case KEY_PASS:
-        fv_option_pass(state, text, &o->filter);
-        break;
-    case KEY_DTYPE:
-        fv_option_dtype(state, text, &o->filter);
-        break;
-    case KEY_KERNEL:
-        o->filter.kernel = text;
         break;
     case KEY_FILL:
         o->fills[FV_EXACT] = o->fills[FV_BOUNDED] = false;
@@ -108,6 +84,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
     return 0;
 }
 
+static const struct argp_child children[] = {{&fv_filter_argp, 0, NULL, 0}, {0}};
+
 static const struct argp parser = {
     option_table,
     parse_option,
@@ -121,7 +99,7 @@ static const struct argp parser = {
     "reproduces it. The worst error is given as a share of its bound.\n\n"
     "The exit status is 0 if everything passed, 1 if something failed or nothing was compared, 2 for bad input. Ctrl-C "
     "stops after the current case and reports what was checked.",
-    NULL,
+    children,
     NULL,
     NULL};
 

@@ -14,14 +14,14 @@ bool fv_filter_matches(const fv_filter *filter, const fv_kernel *kernel) {
            (!filter->kernel || fnmatch(filter->kernel, kernel->name, 0) == 0);
 }
 
-void fv_option_op(const struct argp_state *state, const char *text, fv_filter *filter) {
+static void narrow_op(const struct argp_state *state, const char *text, fv_filter *filter) {
     const char *names[FV_KINDS];
     for (int i = 0; i < FV_KINDS; ++i)
         names[i] = fv_kind_name((fv_kind)i);
     filter->kinds = 1u << fv_option_choice(state, "op", text, names, FV_KINDS);
 }
 
-void fv_option_pass(const struct argp_state *state, const char *text, fv_filter *filter) {
+static void narrow_pass(const struct argp_state *state, const char *text, fv_filter *filter) {
     const char *names[FV_PASSES];
     for (int i = 0; i < FV_PASSES; ++i)
         names[i] = fv_pass_name((fv_pass)i);
@@ -39,7 +39,7 @@ static unsigned dtypes_of_kernels(void) {
     return dtypes;
 }
 
-void fv_option_dtype(const struct argp_state *state, const char *text, fv_filter *filter) {
+static void narrow_dtype(const struct argp_state *state, const char *text, fv_filter *filter) {
     const unsigned present = dtypes_of_kernels();
     const char *names[FV_DTYPES];
     fv_dtype dtypes[FV_DTYPES];
@@ -51,6 +51,39 @@ void fv_option_dtype(const struct argp_state *state, const char *text, fv_filter
         }
     filter->dtype = (int)dtypes[fv_option_choice(state, "dtype", text, names, count)];
 }
+
+enum { KEY_OP = 256, KEY_PASS, KEY_DTYPE, KEY_KERNEL };
+
+static const struct argp_option option_table[] = {
+    {"op", KEY_OP, "KIND", 0, "only kernels of this operation, such as conv2d", 0},
+    {"pass", KEY_PASS, "PASS", 0, "only forward, backward_data or backward_weights", 0},
+    {"dtype", KEY_DTYPE, "DTYPE", 0, "only kernels of this data type, such as f32", 0},
+    {"kernel", KEY_KERNEL, "PATTERN", 0, "only kernels with such a name; * and ? stand for any letters and any one", 0},
+    {0},
+};
+
+static error_t parse_option(int key, char *text, struct argp_state *state) {
+    fv_filter *filter = state->input;
+    switch (key) {
+    case KEY_OP:
+        narrow_op(state, text, filter);
+        break;
+    case KEY_PASS:
+        narrow_pass(state, text, filter);
+        break;
+    case KEY_DTYPE:
+        narrow_dtype(state, text, filter);
+        break;
+    case KEY_KERNEL:
+        filter->kernel = text;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+const struct argp fv_filter_argp = {option_table, parse_option, NULL, NULL, NULL, NULL, NULL};
 
 /* A backend that this build leaves out is told with its remedy, which creating a context knows. */
 static void refuse_absent(const struct argp_state *state, const char *name) {

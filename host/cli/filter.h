@@ -16,11 +16,11 @@ typedef struct fv_filter {
 fv_filter fv_filter_all(void);
 bool fv_filter_matches(const fv_filter *filter, const fv_kernel *kernel);
 
-/* The values of --op, --pass and --dtype narrow the filter, --backend names a backend of this build. A bad value ends
- * the program with one line, which lists the good ones, and status 2. */
-void fv_option_op(const struct argp_state *state, const char *text, fv_filter *filter);
-void fv_option_pass(const struct argp_state *state, const char *text, fv_filter *filter);
-void fv_option_dtype(const struct argp_state *state, const char *text, fv_filter *filter);
+/* The options --op, --pass, --dtype and --kernel, as a child of a command's parser; its input is the fv_filter. A bad
+ * value ends the program with one line, which lists the good ones, and status 2. */
+extern const struct argp fv_filter_argp;
+
+/* The value of --backend: a backend of this build. A bad one ends the program in the same way. */
 const fv_backend *fv_option_backend(const struct argp_state *state, const char *text);
 
 #endif

@@ -11,14 +11,10 @@ typedef struct arguments {
     fv_format format;
 } arguments;
 
-enum { KEY_OP = 256, KEY_PASS, KEY_DTYPE, KEY_KERNEL, KEY_FORMAT };
+enum { KEY_FORMAT = 256 };
 
 static const struct argp_option option_table[] = {
     {"backend", 'b', "NAME", 0, "only of this backend: cuda, cudnn, onednn, emulated or reference", 0},
-    {"op", KEY_OP, "KIND", 0, "only of this operation, such as conv2d", 0},
-    {"pass", KEY_PASS, "PASS", 0, "only forward, backward_data or backward_weights", 0},
-    {"dtype", KEY_DTYPE, "DTYPE", 0, "only of this data type, such as f32", 0},
-    {"kernel", KEY_KERNEL, "PATTERN", 0, "only with such a name; * and ? stand for any letters and any one", 0},
     {"format", KEY_FORMAT, "NAME", 0, "table (default), json, csv or markdown", 0},
     {0},
 };
@@ -26,20 +22,11 @@ static const struct argp_option option_table[] = {
 static error_t parse_option(int key, char *text, struct argp_state *state) {
     arguments *a = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &a->filter;
+        break;
     case 'b':
         a->backend = fv_option_backend(state, text);
-        break;
-    case KEY_OP:
-        fv_option_op(state, text, &a->filter);
-        break;
-    case KEY_PASS:
-        fv_option_pass(state, text, &a->filter);
-        break;
-    case KEY_DTYPE:
-        fv_option_dtype(state, text, &a->filter);
-        break;
-    case KEY_KERNEL:
-        a->filter.kernel = text;
         break;
     case KEY_FORMAT:
         a->format = (fv_format)fv_option_format(state, text, NULL);
@@ -53,6 +40,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
     return 0;
 }
 
+static const struct argp_child children[] = {{&fv_filter_argp, 0, NULL, 0}, {0}};
+
 static const struct argp parser = {
     option_table,
     parse_option,
@@ -63,7 +52,7 @@ static const struct argp parser = {
     "written. Where a formula is given for its workspace, the letters are the operation's: n, c, h, w, k, p, q and, "
     "for "
     "the filter, r, s.\n\nThe exit status is 1 if no kernel matches.",
-    NULL,
+    children,
     NULL,
     NULL};
 
