@@ -178,7 +178,7 @@ static int add_failures(line *l, const fv_report_sink *sink, const fv_survey *su
         add(l, faults++ ? ", " : "FAILED: ");
         add_kernel(l, row->kernel);
         if (idle)
-            add(l, " (no case exercises it: %s)", *row->refusal ? row->refusal : "there is none of its operation");
+            add(l, " (no case exercises it: %s)", *row->idle ? row->idle : "there is none of its operation");
         else
             add(l, " (%" PRId64 " of %" PRId64 " cases)", row->count[FV_FAILED], row->cases);
     }
@@ -212,8 +212,8 @@ static void add_success(line *l, const fv_report_sink *sink, const fv_survey *su
 
 static const char *why_nothing(const fv_survey *survey) {
     for (int i = 0; i < survey->row_count; ++i)
-        if (*survey->rows[i].refusal)
-            return survey->rows[i].refusal;
+        if (*survey->rows[i].idle)
+            return survey->rows[i].idle;
     return survey->cases->count == 0 ? "there are no cases"
            : survey->row_count == 0  ? "no kernel matches"
                                      : "no kernel is of these operations and passes";

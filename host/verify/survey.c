@@ -109,8 +109,8 @@ static void count_comparison(fv_survey_row *row, fv_fill fill, const fv_verdict 
         row->worst = verdict->worst;
     if (verdict->compared > 0)
         row->deterministic &= verdict->deterministic;
-    if (verdict->outcome == FV_UNSUPPORTED_CASE && !*row->refusal)
-        memcpy(row->refusal, verdict->reason, sizeof row->refusal);
+    if (verdict->outcome != FV_PASSED && verdict->outcome != FV_FAILED && !*row->idle)
+        memcpy(row->idle, verdict->reason, sizeof row->idle);
 }
 
 /* The more telling of a case's two outcomes. */

@@ -17,7 +17,7 @@ typedef struct fv_survey_row {
     int64_t passed[FV_FILLS];   /* comparisons passed */
     double worst;               /* largest error as a share of its bound */
     bool deterministic;         /* whenever it ran twice, the same bits */
-    char refusal[320];          /* the first reason why a case was not supported */
+    char idle[320];             /* the first reason why a comparison came to neither passed nor failed */
 } fv_survey_row;
 
 /* Another backend whose opinion is asked. */

@@ -62,6 +62,10 @@ grep -q '^FAILED: nothing was compared: .*shared memory' out.txt || fail "refuse
 : >empty.txt
 expect 1 "" check --cases empty.txt
 grep -q '^FAILED: nothing was compared: there are no cases' out.txt || fail "no cases: $(cat out.txt)"
+expect 1 "" check --fill exact sgd elements=5
+grep -q '^FAILED: nothing was compared: the operation does not map integers' out.txt || fail "skipped: $(tail -1 out.txt)"
+expect 1 "" check conv2d n=0 c=1 h=3 w=3 k=1 kernel=3x3 --pass backward_weights
+grep -q '^FAILED: nothing was compared: all expected elements are zero' out.txt || fail "mistrusted: $(tail -1 out.txt)"
 expect 1 "" check --pass backward_weights relu elements=3
 grep -q '^FAILED: nothing was compared' out.txt || fail "no such pass: $(cat out.txt)"
 

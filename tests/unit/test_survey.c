@@ -138,7 +138,7 @@ static void rows_are_counted(void **state) {
     assert_true(right->deterministic);
     assert_int_equal(large->count[FV_FAILED], 1);
     assert_int_equal(large->count[FV_UNSUPPORTED_CASE], 1);
-    assert_string_equal(large->refusal, "it is too small");
+    assert_string_equal(large->idle, "it is too small");
     assert_int_equal(nothing->count[FV_UNSUPPORTED_CASE], 2);
     assert_int_equal(memory->count[FV_FAILED], 2);
     fv_survey_end(&s);
