@@ -40,7 +40,10 @@ enum { FV_CASE_SIZE = 512, FV_REPLAY_SIZE = 1024, FV_WHERE_SIZE = 256 };
 /* What happened, where in the tensor, who is the outlier, and the line that reproduces it; to a stream. */
 void fv_failure_write(FILE *stream, const fv_check_options *options, const fv_finding *finding);
 
-/* That line: the command that makes just this comparison. */
+/* Looks for a smaller case on which the kernel fails in the same comparison, and tells it if there is one. */
+void fv_failure_write_smallest(FILE *stream, const fv_check_options *options, const fv_finding *finding);
+
+/* The line that reproduces it: the command that makes just this comparison. */
 void fv_replay_line(const fv_check_options *options, const fv_finding *finding, char line[FV_REPLAY_SIZE]);
 
 /* ---- the report: check_report.c, check_json.c and check_junit.c ---- */

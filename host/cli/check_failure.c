@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/check.h"
+#include "verify/shrink.h"
 
 const char *const fv_order_names[FV_ORDER_VARIED + 1] = {"forward", "reverse", "random", "varied"};
 
@@ -106,4 +107,14 @@ void fv_failure_write(FILE *stream, const fv_check_options *options, const fv_fi
     write_opinions(stream, f);
     fv_replay_line(options, f, line);
     fprintf(stream, "  replay: %s\n", line);
+}
+
+void fv_failure_write_smallest(FILE *stream, const fv_check_options *options, const fv_finding *f) {
+    char given[FV_CASE_SIZE], smallest[FV_CASE_SIZE];
+    fv_operation op = *f->op;
+    fv_shrink(f->context, f->kernel, f->fill, options->seed, &op);
+    fv_operation_print(f->op, given, sizeof given);
+    fv_operation_print(&op, smallest, sizeof smallest);
+    if (strcmp(given, smallest))
+        fprintf(stream, "  smallest case that fails: %s\n", smallest);
 }

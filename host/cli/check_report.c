@@ -113,19 +113,22 @@ static void show_failure(fv_report_sink *sink, const fv_finding *finding) {
     if (options->format == FV_FORMAT_JUNIT || !worth_showing(sink, finding))
         return;
     fv_progress_clear(&sink->progress);
-    if (options->format == FV_FORMAT_MARKDOWN) {
-        fprintf(sink->stream, "\n```\n");
-        fv_failure_write(sink->stream, options, finding);
-        fprintf(sink->stream, "```\n");
-    } else if (options->format == FV_FORMAT_CSV) {
-        fv_failure_write(stderr, options, finding);
-    } else {
-        spoken failure;
-        if (speak(&failure))
-            fv_failure_write(failure.stream, options, finding);
+    spoken failure;
+    FILE *stream = options->format == FV_FORMAT_MARKDOWN ? sink->stream
+                   : options->format == FV_FORMAT_CSV    ? stderr
+                                                         : speak(&failure);
+    if (!stream)
+        return;
+    if (options->format == FV_FORMAT_MARKDOWN)
+        fprintf(stream, "\n```\n");
+    fv_failure_write(stream, options, finding);
+    fv_failure_write_smallest(stream, options, finding);
+    if (options->format == FV_FORMAT_MARKDOWN)
+        fprintf(stream, "```\n");
+    else
+        fprintf(stream, "\n");
+    if (options->format == FV_FORMAT_TABLE)
         spoken_end(&failure);
-        fv_say("\n");
-    }
 }
 
 void fv_report_finding(fv_report_sink *sink, const fv_finding *finding) {

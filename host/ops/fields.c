@@ -85,6 +85,11 @@ static void *member(const fv_field *field, const fv_operation *op) {
     return (char *)(uintptr_t)&op->conv2d + field->offset;
 }
 
+int64_t *fv_field_counts(const fv_field *field, fv_operation *op, int *count) {
+    *count = field->type == FV_FIELD_COUNT ? 1 : field->type == FV_FIELD_PAIR ? 2 : field->type == FV_FIELD_PADS ? 4 : 0;
+    return member(field, op);
+}
+
 static const fv_field *dtype_field(const fv_operation *op) {
     const fv_field *field = fv_op_info_of(op->kind)->fields;
     while (field->type != FV_FIELD_DTYPE)

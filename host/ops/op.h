@@ -52,6 +52,9 @@ const fv_op_info *fv_op_info_of(fv_kind kind);
 fv_dtype fv_operation_dtype(const fv_operation *op);
 void fv_operation_set_dtype(fv_operation *op, fv_dtype dtype);
 
+/* The whole numbers that a field stands for in a descriptor; *count is 0 if it holds something else. */
+int64_t *fv_field_counts(const fv_field *field, fv_operation *op, int *count);
+
 /* Reads "key=value key=value ..." into op, whose kind is set; does not resolve or validate. Fields with a bit in
  * `preset` (bit i for info->fields[i]) hold their value already and may not be named; the others take their default if
  * omitted. */
