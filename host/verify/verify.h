@@ -25,7 +25,7 @@ typedef enum fv_outcome {
     FV_FAILED,
     FV_UNSUPPORTED_CASE, /* the kernel refuses the case */
     FV_SKIPPED,          /* this comparison does not apply to the operation */
-    FV_MISTRUSTED,       /* nothing but zeros was expected: agreement would mean nothing */
+    FV_MISTRUSTED,       /* zeros everywhere would have passed: agreement means nothing */
     FV_OUTCOMES
 } fv_outcome;
 

@@ -176,7 +176,7 @@ static void products_and_sums(void **state) {
         "conv2d n=1 c=1 h=9 w=9 k=8 kernel=1x1",
         "conv2d n=2 c=16 h=9 w=7 k=8 kernel=3x3 pad=1 bias=1",
         "conv2d n=1 c=24 h=13 w=13 k=6 kernel=5x3 pad=2x1 stride=2 groups=2",
-        "conv2d n=1 c=256 h=6 w=6 k=8 kernel=3x3 pad=1",
+        "conv2d n=1 c=128 h=6 w=6 k=8 kernel=3x3 pad=1",
     };
     static const arithmetic kinds[] = {
         {"tf32", FV_NOTE_TF32, NULL, run_tf32, FV_FORWARD, FV_Y, true},
@@ -285,6 +285,32 @@ static void comparisons_that_apply(void **state) {
     }
 }
 
+static fv_status run_zeros(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    (void)context, (void)state;
+    const fv_conv2d *d = &op->conv2d;
+    memset(b->at[FV_Y], 0, (size_t)(d->n * fv_conv2d_p(d) * fv_conv2d_q(d) * d->k) * sizeof(float));
+    return FV_OK;
+}
+
+/* The bound of sums in f16 grows faster than the sums themselves: at last even zeros are within it. */
+static void bounds_wider_than_the_results(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        fv_outcome outcome;
+        const char *reason;
+    } cases[] = {
+        {"conv2d n=1 c=16 h=6 w=6 k=4 kernel=3x3", FV_FAILED, "are wrong"},
+        {"conv2d n=1 c=1024 h=6 w=6 k=4 kernel=3x3", FV_MISTRUSTED, "zeros would pass"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+        const fv_operation op = parse(cases[i].text);
+        const fv_kernel row = noted_row(&op, FV_FORWARD, run_zeros, FV_NOTE_HALF_SUMS);
+        const fv_verdict verdict = verify(&row, &op, FV_BOUNDED, SEED);
+        expect_verdict(cases[i].text, &verdict, cases[i].outcome, cases[i].reason);
+    }
+}
+
 /* Notes speak of products: what has none keeps its bound. */
 static void sums_without_products(void **state) {
     (void)state;
@@ -326,9 +352,13 @@ static void selection_leaves_out_rows_on_request(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products_and_sums),     cmocka_unit_test(winograd),
-        cmocka_unit_test(winograd_formula),      cmocka_unit_test(comparisons_that_apply),
-        cmocka_unit_test(sums_without_products), cmocka_unit_test(selection_leaves_out_rows_on_request),
+        cmocka_unit_test(products_and_sums),
+        cmocka_unit_test(winograd),
+        cmocka_unit_test(winograd_formula),
+        cmocka_unit_test(comparisons_that_apply),
+        cmocka_unit_test(bounds_wider_than_the_results),
+        cmocka_unit_test(sums_without_products),
+        cmocka_unit_test(selection_leaves_out_rows_on_request),
     };
     return cmocka_run_group_tests(tests, open_reference, close_reference);
 }
