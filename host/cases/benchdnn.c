@@ -9,7 +9,7 @@
 #include "cases/benchdnn.h"
 #include "cases/lines.h"
 
-enum { MOST_WORD = 1 << 16, MOST_DEPTH = 16 };
+enum { MOST_WORD = 1 << 16, MOST_DEPTH = 16, MOST_FILES = 1 << 12 };
 
 struct fv_benchdnn {
     fv_benchdnn_driver driver;
@@ -17,6 +17,7 @@ struct fv_benchdnn {
     fv_benchdnn_settings settings;
     char *unfinished; /* a word that a backslash at the line's end breaks off; NULL if none */
     int depth;        /* of --batch files within one another */
+    int files;        /* read so far; files that name others twice, and these again, would be without end */
 };
 
 /* In the order of fv_benchdnn_driver; those from FV_BENCHDNN_OTHER on have no counterpart here. */
@@ -104,6 +105,9 @@ static fv_status read_batch(fv_benchdnn *reader, const fv_place *place, const ch
     if (reader->depth == MOST_DEPTH)
         return fv_fail(FV_BAD_INPUT, "--batch=%.80s is the %dth file within another; does one include itself?", name,
                        MOST_DEPTH + 1);
+    if (reader->files++ == MOST_FILES)
+        return fv_fail(FV_BAD_INPUT, "--batch=%.80s is one file more than the %d that a list may read", name,
+                       MOST_FILES);
     const char *slash = strrchr(place->path, '/');
     char *path;
     if (asprintf(&path, "%.*s%s", *name == '/' || !slash ? 0 : (int)(slash + 1 - place->path), place->path, name) < 0)

@@ -16,6 +16,8 @@ void fv_cases_release(fv_case_list *list) {
 }
 
 fv_status fv_cases_add(fv_case_list *list, const fv_operation *op, unsigned passes) {
+    if (list->count == FV_MOST_CASES)
+        return fv_fail(FV_BAD_INPUT, "more than %d cases, expected at most that many", FV_MOST_CASES);
     if (list->count == list->capacity) {
         const int64_t capacity = list->capacity ? 2 * list->capacity : 64;
         fv_case *items = realloc(list->items, (size_t)capacity * sizeof *items);

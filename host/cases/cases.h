@@ -23,9 +23,9 @@ typedef struct fv_place {
     int64_t line; /* counted from 1 */
 } fv_place;
 
-enum { FV_ALL_PASSES = (1 << FV_PASSES) - 1 };
+enum { FV_ALL_PASSES = (1 << FV_PASSES) - 1, FV_MOST_CASES = 1 << 20 };
 
-/* Start with a zeroed list. */
+/* Start with a zeroed list. It holds at most FV_MOST_CASES: options such as --mb multiply what little text says. */
 typedef struct fv_case_list {
     fv_case *items;
     int64_t count, capacity;

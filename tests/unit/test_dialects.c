@@ -264,6 +264,40 @@ static void benchdnn_batches(void **state) {
     fv_cases_release(&list);
 }
 
+/* A short text may say very much; what is too much for any machine is refused before it fills the memory. */
+static void benchdnn_stays_within_bounds(void **state) {
+    (void)state;
+    fv_case_list list = {0};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    assert_non_null(stream);
+    fputs("--mb=1", stream);
+    for (int n = 2; n <= 64; ++n)
+        fprintf(stream, ",%d", n);
+    for (int i = 0; i <= FV_MOST_CASES / 64; ++i)
+        fputs("\nic1oc1ih1kh1", stream);
+    fclose(stream);
+    assert_int_equal(fv_cases_add_lines(&list, "list", text, size), FV_BAD_INPUT);
+    assert_string_equal(fv_error_message(), "list:16386: more than 1048576 cases, expected at most that many");
+    assert_int_equal(list.count, FV_MOST_CASES);
+    fv_cases_release(&list);
+    free(text);
+
+    /* Thirteen files, each of which names the next one twice. */
+    char line[64];
+    for (int i = 0; i < 13; ++i) {
+        snprintf(line, sizeof line, "twice%d", i);
+        const scratch_name path = scratch_path(line);
+        const int length = snprintf(line, sizeof line, "--batch=twice%d --batch=twice%d\n", i + 1, i + 1);
+        scratch_put(path.text, line, i < 12 ? (size_t)length : 0);
+    }
+    assert_int_equal(fv_cases_read(&list, scratch_path("twice1").text), FV_OK); /* 2^12 - 2 files */
+    assert_int_equal(fv_cases_read(&list, scratch_path("twice0").text), FV_BAD_INPUT);
+    assert_non_null(strstr(fv_error_message(), " is one file more than the 4096 that a list may read"));
+    fv_cases_release(&list);
+}
+
 /* Commands from MIOpen's manual, its logs and its performance models. */
 static void miopen_commands(void **state) {
     (void)state;
@@ -396,11 +430,17 @@ static void survives_garbage(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(benchdnn_convolutions), cmocka_unit_test(benchdnn_other_drivers),
-        cmocka_unit_test(benchdnn_options),      cmocka_unit_test(benchdnn_leaves_out),
-        cmocka_unit_test(benchdnn_refuses),      cmocka_unit_test(benchdnn_batches),
-        cmocka_unit_test(miopen_commands),       cmocka_unit_test(miopen_leaves_out),
-        cmocka_unit_test(miopen_refuses),        cmocka_unit_test(survives_garbage),
+        cmocka_unit_test(benchdnn_convolutions),
+        cmocka_unit_test(benchdnn_other_drivers),
+        cmocka_unit_test(benchdnn_options),
+        cmocka_unit_test(benchdnn_leaves_out),
+        cmocka_unit_test(benchdnn_refuses),
+        cmocka_unit_test(benchdnn_batches),
+        cmocka_unit_test(benchdnn_stays_within_bounds),
+        cmocka_unit_test(miopen_commands),
+        cmocka_unit_test(miopen_leaves_out),
+        cmocka_unit_test(miopen_refuses),
+        cmocka_unit_test(survives_garbage),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }
