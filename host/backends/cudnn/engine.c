@@ -36,10 +36,14 @@ enum {
     SOME_TILE = FV_NOTE_WINOGRAD_2X2 | FV_NOTE_WINOGRAD_4X4 | FV_NOTE_WINOGRAD_9X9,
 };
 
-/* Adds to the text as far as there is room. */
+/* Adds a word to the text; "..." stands for the first that there is no room for, and for all that come after it. */
 static void append(fv_numerics *numerics, const char *word) {
-    const size_t length = strlen(numerics->description);
-    snprintf(numerics->description + length, sizeof numerics->description - length, "%s", word);
+    static const char rest[] = "...";
+    const size_t length = strlen(numerics->description), room = sizeof numerics->description - sizeof rest - length;
+    char *end = numerics->description + length;
+    if (length >= strlen(rest) && !strcmp(end - strlen(rest), rest))
+        return;
+    strcpy(end, strlen(word) <= room ? word : rest);
 }
 
 /* FV_UNSUPPORTED if a note is unknown: a later library may have other kinds of arithmetic. */
