@@ -102,6 +102,7 @@ static void try_config(fv_cudnn_graph *graph, cudnnBackendDescriptor_t config) {
 static fv_status keep(fv_cudnn_graph *graph, cudnnBackendDescriptor_t *config) {
     if (graph->part_count + 2 > FV_CUDNN_PARTS) {
         (void)graph->api->part_destroy(graph->plan);
+        graph->plan = NULL;
         return fv_fail(FV_DEVICE, "cudnn: a graph of more than %d parts", FV_CUDNN_PARTS);
     }
     graph->parts[graph->part_count++] = *config;
