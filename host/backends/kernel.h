@@ -42,7 +42,7 @@ typedef struct fv_kernel {
     const char *name;   /* method, such as "direct_tile"; unique per kind, pass, dtype and backend */
     int min_capability; /* least compute capability, 80 for sm_80; 0 where that means nothing */
     bool deterministic; /* the same bits on every run */
-    bool on_request;    /* never selected, only run where this very row is asked for: a yardstick in other arithmetic */
+    bool on_request;    /* never selected for an operation, only verified and measured: a yardstick in other arithmetic */
     unsigned omits;     /* bit set of roles that the pass has, but this kernel neither reads nor writes */
 
     /* NULL if the kernel can do this operation, else why not (a string that stays valid). Optional: NULL means
