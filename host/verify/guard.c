@@ -16,9 +16,9 @@
 
 enum { BAND = 256 }; /* keeps the data as aligned as the allocation */
 
-fv_status fv_guarded_allocate(fv_context *context, size_t bytes, fv_guarded *guarded) {
+fv_status fv_guarded_allocate(fv_context *context, size_t bytes, bool written, fv_guarded *guarded) {
     void *device;
-    *guarded = (fv_guarded){.bytes = bytes};
+    *guarded = (fv_guarded){.bytes = bytes, .band = written ? FV_FENCE : FV_POISON};
     FV_TRY(context->backend->allocate(context, bytes + 2 * BAND, &device));
     guarded->device = device;
     guarded->image = malloc(bytes + 2 * BAND);
@@ -41,9 +41,11 @@ void fv_guarded_release(fv_context *context, fv_guarded *guarded) {
 
 fv_status fv_guarded_send(fv_context *context, fv_guarded *guarded, const void *data) {
     allow(context, guarded);
-    memset(guarded->image, FV_POISON, guarded->bytes + 2 * BAND);
+    memset(guarded->image, guarded->band, guarded->bytes + 2 * BAND);
     if (data)
         memcpy(guarded->image + BAND, data, guarded->bytes);
+    else
+        memset(guarded->image + BAND, FV_POISON, guarded->bytes);
     FV_TRY(context->backend->upload(context, guarded->device, guarded->image, guarded->bytes + 2 * BAND));
     if (context->backend->host_memory) {
         FORBID(guarded->device, BAND);
@@ -68,7 +70,7 @@ const uint8_t *fv_guarded_data(const fv_guarded *guarded) {
 bool fv_guarded_trespassed(const fv_guarded *guarded, int64_t *offset) {
     for (size_t b = 0; b < 2 * BAND; ++b) {
         const size_t place = b < BAND ? b : b + guarded->bytes;
-        if (guarded->image[place] != FV_POISON) {
+        if (guarded->image[place] != guarded->band) {
             *offset = (int64_t)place - BAND;
             return true;
         }

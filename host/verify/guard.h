@@ -5,15 +5,20 @@
 
 #include "backends/kernel.h"
 
-enum { FV_POISON = 0xFF }; /* every byte of bands, outputs and workspace: floats are NaN, indices out of range */
+/* FV_POISON is every byte of outputs, of workspace and of the bands around inputs: floats are NaN, indices out of range.
+ * The bands around what a kernel writes are of FV_FENCE, large numbers: a kernel that goes too far in its input and its
+ * output alike, as y[i] = max(x[i], 0) does, would otherwise write there what was there before. */
+enum { FV_POISON = 0xFF, FV_FENCE = 0x7F };
 
 typedef struct fv_guarded {
     size_t bytes;
+    uint8_t band;    /* every byte of the bands */
     uint8_t *device; /* band, data, band */
     uint8_t *image;  /* the same on the host, as of the last send or fetch */
 } fv_guarded;
 
-fv_status fv_guarded_allocate(fv_context *context, size_t bytes, fv_guarded *guarded);
+/* `written`: the kernel may write to the data. */
+fv_status fv_guarded_allocate(fv_context *context, size_t bytes, bool written, fv_guarded *guarded);
 void fv_guarded_release(fv_context *context, fv_guarded *guarded); /* fine on a zeroed one */
 
 /* Sends the data, or poison where `data` is NULL, between fresh bands. */

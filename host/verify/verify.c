@@ -47,10 +47,11 @@ static void judge(fv_verdict *verdict, fv_outcome outcome, const char *format, .
 /* ---- running ---- */
 
 static fv_status allocate(session *s) {
-    for (int i = 0; i <= s->trial->count; ++i)
-        FV_TRY(fv_guarded_allocate(
-            s->context, i == s->trial->count ? s->call.workspace : fv_spec_bytes(&s->trial->specs[i]), &s->tensor[i]));
-    return FV_OK;
+    const fv_trial *trial = s->trial;
+    for (int i = 0; i < trial->count; ++i)
+        FV_TRY(fv_guarded_allocate(s->context, fv_spec_bytes(&trial->specs[i]), trial->specs[i].direction != FV_IN,
+                                   &s->tensor[i]));
+    return fv_guarded_allocate(s->context, s->call.workspace, true, &s->tensor[trial->count]);
 }
 
 static fv_status run_once(session *s, int run) {

@@ -11,8 +11,8 @@
  * Where only the bounded comparison applies (sums in f16, Winograd), small faults go unseen: one lost product of 576 is
  * within the bound of sums in f16, one lost channel of 64 within that of Winograd's 4x4 tiles on tf32. Of our tables only
  * rows on_request can have these notes.
- * Outputs, workspace and the guard bands around every buffer hold NaN patterns before the run; afterwards inputs and
- * guard bands must be untouched. Every kernel runs twice and must give the same bits if its row says so; the emulator
+ * Outputs and workspace hold NaN patterns before the run, and every buffer lies between guard bands; afterwards inputs
+ * and guard bands must be untouched. Every kernel runs twice and must give the same bits if its row says so; the emulator
  * takes the threads in another order the second time.
  */
 #ifndef FOVEA_VERIFY_VERIFY_H

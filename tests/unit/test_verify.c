@@ -11,6 +11,10 @@ __attribute__((no_sanitize("address"))) static void poke(void *at, ptrdiff_t off
     ((volatile uint8_t *)at)[offset] = byte;
 }
 
+__attribute__((no_sanitize("address"))) static uint8_t peek(const void *at, ptrdiff_t offset) {
+    return ((const volatile uint8_t *)at)[offset];
+}
+
 FAULT(gives_nan, ((float *)b->at[FV_Y])[7] = NAN)
 FAULT(gives_infinity, ((float *)b->at[FV_Y])[63] = INFINITY)
 FAULT(too_high, ((float *)b->at[FV_Y])[0] += 1)
@@ -22,6 +26,7 @@ FAULT(pokes_behind, poke(b->at[FV_Y], 256, 0))
 FAULT(pokes_far_behind, poke(b->at[FV_Y], 256 + 255, 0))
 FAULT(pokes_before, poke(b->at[FV_Y], -1, 0))
 FAULT(pokes_far_before, poke(b->at[FV_Y], -256, 0))
+FAULT(runs_on, for (int i = 0; i < 4; ++i) poke(b->at[FV_Y], 256 + i, peek(b->at[FV_X], 256 + i)))
 FAULT(pokes_behind_input, poke(b->at[FV_X], 256, 0))
 FAULT(pokes_behind_workspace, poke(b->workspace, 100, 0))
 FAULT(uses_workspace, memset(b->workspace, 0, 100))
@@ -59,6 +64,7 @@ static void faults_are_named(void **state) {
         {"far behind", pokes_far_behind, 1, FV_FAILED, "wrote outside y, at byte 511 of 256"},
         {"before", pokes_before, 1, FV_FAILED, "wrote outside y, at byte -1 of 256"},
         {"far before", pokes_far_before, 1, FV_FAILED, "wrote outside y, at byte -256 of 256"},
+        {"band into band", runs_on, 1, FV_FAILED, "wrote outside y, at byte 256 of 256"},
         {"behind input", pokes_behind_input, 1, FV_FAILED, "wrote outside x, at byte 256 of 256"},
         {"behind workspace", pokes_behind_workspace, 1, FV_FAILED, "wrote outside workspace, at byte 100 of 100"},
         {"within workspace", uses_workspace, 1, FV_PASSED, ""},
