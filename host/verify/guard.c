@@ -19,6 +19,8 @@ enum { BAND = 256 }; /* keeps the data as aligned as the allocation */
 fv_status fv_guarded_allocate(fv_context *context, size_t bytes, bool written, fv_guarded *guarded) {
     void *device;
     *guarded = (fv_guarded){.bytes = bytes, .band = written ? FV_FENCE : FV_POISON};
+    if (bytes > SIZE_MAX - 2 * BAND)
+        return fv_fail(FV_NO_MEMORY, "no memory for %zu bytes", bytes);
     FV_TRY(context->backend->allocate(context, bytes + 2 * BAND, &device));
     guarded->device = device;
     guarded->image = malloc(bytes + 2 * BAND);

@@ -119,6 +119,12 @@ static void second_runs_are_judged(void **state) {
     expect_verdict("idle in the second run", &verdict, FV_FAILED, "64 of 64 elements of y are wrong");
 }
 
+/* So many that with the guard bands they wrap around. */
+static size_t nearly_all_bytes(const fv_operation *op, const void *state) {
+    (void)op, (void)state;
+    return SIZE_MAX - 100;
+}
+
 static void other_failures_are_no_verdict(void **state) {
     (void)state;
     const fv_operation op = parse("relu elements=64");
@@ -128,6 +134,10 @@ static void other_failures_are_no_verdict(void **state) {
         plant.run = 0;
         assert_int_equal(fv_verify(reference, &row, &op, FV_FORWARD, FV_EXACT, SEED, &verdict), FV_NO_MEMORY);
     }
+    fv_kernel greedy = planted_row(&op, FV_FORWARD, NULL);
+    greedy.workspace = nearly_all_bytes;
+    fv_verdict verdict;
+    assert_int_equal(fv_verify(reference, &greedy, &op, FV_FORWARD, FV_EXACT, SEED, &verdict), FV_NO_MEMORY);
 }
 
 /* ---- what a kernel finds when it starts */
