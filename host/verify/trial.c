@@ -87,9 +87,12 @@ fv_status fv_trial_bounds(fv_trial *trial, int i, unsigned notes, const double *
         double *made = calloc((size_t)elements + 1, sizeof *made);
         if (!made)
             return fv_fail(FV_NO_MEMORY, "no memory for %lld error bounds", (long long)elements);
+        const fv_status status = fv_error_bounds(&trial->op, trial->pass, trial->specs[i].role, notes, &trial->inputs,
+                                                 &trial->results, made);
+        if (status != FV_OK)
+            free(made); /* half-made bounds must not serve the next kernel */
+        FV_TRY(status);
         trial->bounds[i] = made;
-        FV_TRY(fv_error_bounds(&trial->op, trial->pass, trial->specs[i].role, notes, &trial->inputs, &trial->results,
-                               made));
     }
     *bounds = trial->bounds[i];
     return FV_OK;
