@@ -10,20 +10,20 @@ void fv_opinion_release(fv_opinion *opinion) {
     *opinion = (fv_opinion){0};
 }
 
-fv_status fv_opinion_ask(fv_trial *trial, fv_context *context, fv_opinion *opinion) {
+void fv_opinion_ask(fv_trial *trial, fv_context *context, fv_opinion *opinion) {
     *opinion = (fv_opinion){.context = context};
     fv_kernel_cursor cursor = {0};
     for (const fv_kernel *kernel; (kernel = fv_kernel_next(context->backend, &cursor));) {
         if (kernel->on_request || fv_kernel_refusal(kernel, context, &trial->op, trial->pass))
             continue;
-        FV_TRY(fv_trial_judge(trial, context, kernel, &opinion->outputs, &opinion->verdict));
+        if (fv_trial_judge(trial, context, kernel, &opinion->outputs, &opinion->verdict) != FV_OK)
+            fv_verdict_not_reached(&opinion->verdict);
         if (opinion->verdict.outcome == FV_UNSUPPORTED_CASE)
             continue;
         if (opinion->verdict.outcome == FV_PASSED || opinion->verdict.outcome == FV_FAILED)
             opinion->kernel = kernel;
         break;
     }
-    return FV_OK;
 }
 
 bool fv_opinion_confirms(const fv_opinion *opinion) {

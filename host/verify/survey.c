@@ -68,13 +68,14 @@ static fv_status note_implementation(fv_survey *s, const fv_opinion *opinion) {
 }
 
 static fv_status ask_witnesses(hearing *h) {
+    fv_status status = FV_OK;
     for (int i = 0; !h->asked && i < h->survey->witnesses; ++i) {
-        FV_TRY(fv_opinion_ask(&h->trial, h->survey->witness[i].context, &h->others[i]));
-        FV_TRY(note_implementation(h->survey, &h->others[i]));
+        fv_opinion_ask(&h->trial, h->survey->witness[i].context, &h->others[i]);
+        FV_KEEP(status, note_implementation(h->survey, &h->others[i]));
         h->survey->witness[i].opinions += h->others[i].kernel != NULL;
     }
     h->asked = true;
-    return FV_OK;
+    return status;
 }
 
 /* Judges one row; *outlier as fv_outlier says. */
@@ -123,10 +124,8 @@ static fv_outcome combine(fv_outcome a, fv_outcome b) {
 static void hear_row(hearing *h, fv_survey_row *row, fv_outcome *outcome) {
     fv_opinion ours = {.context = h->survey->context, .kernel = row->kernel};
     const char *outlier = "";
-    if (hear(h, &ours, &outlier) != FV_OK) {
-        ours.verdict.outcome = FV_FAILED;
-        snprintf(ours.verdict.reason, sizeof ours.verdict.reason, "%.300s", fv_error_message());
-    }
+    if (hear(h, &ours, &outlier) != FV_OK)
+        fv_verdict_not_reached(&ours.verdict);
     count_comparison(row, h->fill, &ours.verdict);
     *outcome = combine(*outcome, ours.verdict.outcome);
     report(h, &ours, false, outlier);

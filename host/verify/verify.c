@@ -343,6 +343,11 @@ done:
     return status;
 }
 
+void fv_verdict_not_reached(fv_verdict *verdict) {
+    verdict->outcome = FV_FAILED;
+    snprintf(verdict->reason, sizeof verdict->reason, "%.*s", (int)sizeof verdict->reason - 1, fv_error_message());
+}
+
 fv_status fv_verify(fv_context *context, const fv_kernel *kernel, const fv_operation *op, fv_pass pass, fv_fill fill,
                     uint64_t seed, fv_verdict *verdict) {
     fv_trial trial;

@@ -97,6 +97,9 @@ fv_status fv_trial_bounds(fv_trial *trial, int i, unsigned notes, const double *
 fv_status fv_trial_judge(fv_trial *trial, fv_context *context, const fv_kernel *kernel, fv_host_tensors *outputs,
                          fv_verdict *verdict);
 
+/* Where that could not be carried out: a failure, for the reason that the thread's message gives. */
+void fv_verdict_not_reached(fv_verdict *verdict);
+
 /* ---- parts, also of use to tests ---- */
 
 /* Inputs for a pass: from (seed, role, index) alone. Inputs that are results of the forward pass (y, argmax) come from

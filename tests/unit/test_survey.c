@@ -26,6 +26,7 @@ static const char *never(const fv_operation *op) {
 
 static const fv_kernel two_off_rows[] = {ROW("two_off", .run = run_two_off), FV_KERNELS_END};
 static const fv_kernel failing_rows[] = {ROW("failing", .run = run_and_fail), FV_KERNELS_END};
+static const fv_kernel memory_rows[] = {ROW("out_of_memory", .run = run_out_of_memory), FV_KERNELS_END};
 static const fv_kernel no_rows[] = {FV_KERNELS_END};
 static const fv_kernel mixed_rows[] = {
     ROW("right", .run = run_right),
@@ -95,6 +96,8 @@ static void the_outlier_is_named(void **state) {
         {one_off_rows, no_rows, right_rows, "ours", false},
         {one_off_rows, two_off_rows, one_off_rows, "reference", false},
         {right_rows, right_rows, two_off_rows, "second", true},
+        {right_rows, memory_rows, right_rows, "first", true},
+        {one_off_rows, memory_rows, NULL, "nobody", false},
     };
     const fv_case_list list = relus();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
