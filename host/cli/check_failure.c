@@ -82,7 +82,12 @@ static void write_opinions(FILE *stream, const fv_finding *f) {
             continue;
         fprintf(stream, "  ");
         write_kernel(stream, other->context, other->kernel, &other->verdict.numerics);
-        fprintf(stream, " %s the reference\n", fv_opinion_confirms(other) ? "agrees with" : "differs from");
+        if (fv_opinion_confirms(other))
+            fprintf(stream, " agrees with the reference\n");
+        else if (other->verdict.wrong)
+            fprintf(stream, " differs from the reference\n");
+        else
+            fprintf(stream, " fails: %s\n", other->verdict.reason);
     }
     if (f->witness)
         fprintf(stream, "  our kernel agrees with the reference\n");

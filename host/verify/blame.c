@@ -67,13 +67,18 @@ fv_status fv_opinions_agree(fv_trial *trial, const fv_opinion *a, const fv_opini
     return FV_OK;
 }
 
+/* Whether a kernel is at fault whatever anybody thinks of its result. */
+static bool convicts_itself(const fv_opinion *ours) {
+    return ours->verdict.wrong == 0 || (ours->kernel->deterministic && !ours->verdict.deterministic);
+}
+
 fv_status fv_outlier(fv_trial *trial, const fv_opinion *ours, const fv_opinion *others, int count, const char **name) {
     *name = "";
     for (int i = 0; i < count; ++i) {
         bool agree = false;
         if (!others[i].kernel)
             continue;
-        if (fv_opinion_confirms(&others[i])) {
+        if (convicts_itself(ours) || fv_opinion_confirms(&others[i])) {
             *name = ours->context->backend->name;
             return FV_OK;
         }

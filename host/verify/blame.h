@@ -28,7 +28,8 @@ fv_status fv_opinions_agree(fv_trial *trial, const fv_opinion *a, const fv_opini
 
 /* The outlier's name, given that `ours` is at fault by the reference's measure: our backend's if one of the others
  * confirms the reference, "reference" if one of them agrees with ours instead, "nobody" where no two agree, "" where
- * nobody else has an opinion. */
+ * nobody else has an opinion. What a kernel does besides giving wrong elements, and that it contradicts itself, is no
+ * matter of opinion: the outlier is ours. */
 fv_status fv_outlier(fv_trial *trial, const fv_opinion *ours, const fv_opinion *others, int count, const char **name);
 
 #endif
