@@ -55,6 +55,7 @@ typedef struct fv_report_sink {
     fv_progress progress;
     int64_t findings;    /* comparisons reported, */
     int64_t comparisons; /* those of them that our kernels passed or failed, */
+    int64_t elements;    /* in these; an empty tensor has none */
     int64_t outliers;    /* those that a witness alone failed, */
     int64_t failures;    /* and all that failed */
     int shown;           /* of them in full */

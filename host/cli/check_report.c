@@ -135,7 +135,10 @@ void fv_report_finding(fv_report_sink *sink, const fv_finding *finding) {
     const fv_outcome outcome = finding->verdict->outcome;
     ++sink->findings;
     sink->outliers += finding->witness;
-    sink->comparisons += !finding->witness && (outcome == FV_PASSED || outcome == FV_FAILED);
+    if (!finding->witness && (outcome == FV_PASSED || outcome == FV_FAILED)) {
+        ++sink->comparisons;
+        sink->elements += finding->verdict->compared;
+    }
     if (sink->options->format == FV_FORMAT_JUNIT)
         fv_junit_finding(sink->stream, sink->options, finding);
     if (outcome == FV_FAILED) {
@@ -220,7 +223,9 @@ static void add_success(line *l, const fv_report_sink *sink, const fv_survey *su
             survey->witness[i].opinions);
 }
 
-static const char *why_nothing(const fv_survey *survey) {
+static const char *why_nothing(const fv_report_sink *sink, const fv_survey *survey) {
+    if (sink->comparisons)
+        return "all tensors are empty";
     for (int i = 0; i < survey->row_count; ++i)
         if (*survey->rows[i].idle)
             return survey->rows[i].idle;
@@ -234,8 +239,8 @@ static bool decide(const fv_report_sink *sink, const fv_survey *survey, line *ve
         add(verdict, "stopped after %" PRId64 " of %" PRId64 " cases; ", survey->cases_done, survey->cases->count);
     if (add_failures(verdict, sink, survey))
         return false;
-    if (sink->comparisons == 0) {
-        add(verdict, "FAILED: nothing was compared: %s", why_nothing(survey));
+    if (sink->elements == 0) {
+        add(verdict, "FAILED: nothing was compared: %s", why_nothing(sink, survey));
         return false;
     }
     add_success(verdict, sink, survey);

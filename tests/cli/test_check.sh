@@ -68,6 +68,8 @@ expect 1 "" check conv2d n=0 c=1 h=3 w=3 k=1 kernel=3x3 --pass backward_weights
 grep -q '^FAILED: nothing was compared: all expected elements are zero' out.txt || fail "mistrusted: $(tail -1 out.txt)"
 expect 1 "" check --pass backward_weights relu elements=3
 grep -q '^FAILED: nothing was compared' out.txt || fail "no such pass: $(cat out.txt)"
+expect 1 "" check relu elements=0
+grep -q '^FAILED: nothing was compared: all tensors are empty' out.txt || fail "empty: $(tail -1 out.txt)"
 # That one comparison says nothing of a kernel is no failure where only that one is asked for.
 expect 0 "" check --fill exact --against none --pass forward
 
