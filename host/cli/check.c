@@ -136,7 +136,8 @@ static fv_status open_backend(const fv_check_options *o, fv_context **context) {
 }
 
 static fv_status add_witness(const fv_check_options *o, const char *name, fv_survey *survey) {
-    const fv_context_options options = {.threads = o->threads};
+    /* The emulator's order as in a witness's replay line, where it is the backend that is checked. */
+    const fv_context_options options = {.threads = o->threads, .thread_order = FV_ORDER_VARIED, .seed = o->seed};
     if (survey->witnesses == FV_MAX_WITNESSES)
         return fv_fail(FV_BAD_INPUT, "--against=%s: more than %d backends", o->against, FV_MAX_WITNESSES);
     FV_TRY(fv_context_create(name, &options, &survey->witness[survey->witnesses].context));

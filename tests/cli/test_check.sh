@@ -17,6 +17,8 @@ grep -q 'reverse thread order.*against reference;' out.txt || fail "--order, --a
 grep -Eq '^relu +forward .* 1 +0 +0.* yes' out.txt || fail "--fill exact: $(cat out.txt)"
 expect 0 "" "$fovea" check --backend reference --op relu
 expect 0 "" "$fovea" check --backend emulated --op batch --against reference,none
+expect 0 "" "$fovea" check --backend reference --op batch --against emulated --seed 2
+grep -q "emulated (CUDA kernels on the CPU, varied thread order)" out.txt || fail "the order that a replay has: $(head -1 out.txt)"
 
 # The same seed gives the same bytes; another seed other cases.
 expect 0 "" check --random 40 --seed 3
