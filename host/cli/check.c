@@ -155,6 +155,17 @@ static fv_status add_vendor(const fv_check_options *o, fv_survey *survey) {
     return status == FV_UNSUPPORTED ? FV_OK : status;
 }
 
+/* That the last witness adds an opinion. It is compared by the backend's own name: what was asked for may be "auto". */
+static fv_status require_new(const fv_check_options *o, const fv_survey *survey) {
+    const char *name = fv_context_backend(survey->witness[survey->witnesses - 1].context);
+    if (!strcmp(name, fv_context_backend(survey->context)))
+        return fv_fail(FV_BAD_INPUT, "--against=%s: %s is what is being checked", o->against, name);
+    for (int i = 0; i < survey->witnesses - 1; ++i)
+        if (!strcmp(name, fv_context_backend(survey->witness[i].context)))
+            return fv_fail(FV_BAD_INPUT, "--against=%s: %s is named twice", o->against, name);
+    return FV_OK;
+}
+
 static fv_status add_witnesses(const fv_check_options *o, fv_survey *survey) {
     if (!o->against)
         return add_vendor(o, survey);
@@ -164,9 +175,8 @@ static fv_status add_witnesses(const fv_check_options *o, fv_survey *survey) {
     for (const char *name; (name = strsep(&rest, ","));) {
         if (!strcmp(name, "reference") || !strcmp(name, "none"))
             continue; /* it is asked in any case */
-        if (!strcmp(name, fv_context_backend(survey->context)))
-            return fv_fail(FV_BAD_INPUT, "--against=%s: %s is what is being checked", o->against, name);
         FV_TRY(add_witness(o, name, survey));
+        FV_TRY(require_new(o, survey));
     }
     return FV_OK;
 }

@@ -90,6 +90,9 @@ expect 2 "--fill=some: expected exact or bounded" check --fill some
 expect 2 "--order=up: expected forward, reverse, random or varied" check --order up
 expect 2 "only the emulated backend has an order of threads" "$fovea" check --backend reference --order reverse
 expect 2 "emulated is what is being checked" check --against emulated
+if "$fovea" --version | grep -q onednn; then
+  expect 2 "onednn is named twice" check --against onednn,none,onednn
+fi
 expect 2 "unknown backend 'gpu'" check --against gpu
 expect 2 "unknown backend 'gpu'" "$fovea" check --backend gpu
 expect 2 "--random=0: expected a whole number from 1" check --random 0
