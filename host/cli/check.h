@@ -53,12 +53,13 @@ enum { FV_SHOWN_PER_KERNEL = 3, FV_SHOWN = 24 };
 typedef struct fv_report_sink {
     const fv_check_options *options;
     fv_progress progress;
-    int64_t findings;    /* comparisons reported, */
-    int64_t comparisons; /* those of them that our kernels passed or failed, */
-    int64_t elements;    /* in these; an empty tensor has none */
-    int64_t outliers;    /* those that a witness alone failed, */
-    int64_t failures;    /* and all that failed */
-    int shown;           /* of them in full */
+    int64_t findings;          /* comparisons reported, */
+    int64_t comparisons;       /* those of them that our kernels passed or failed, */
+    int64_t elements;          /* in these; an empty tensor has none */
+    int64_t outliers;          /* those that a witness alone failed, */
+    int64_t against_reference; /* those that the reference alone contradicts, */
+    int64_t failures;          /* and all that failed */
+    int shown;                 /* of them in full */
     struct {
         const fv_kernel *kernel;
         char op[FV_CASE_SIZE];

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "cli/check.h"
 
-enum { LINE_SIZE = 1024, LISTED_IMPLEMENTATIONS = 8 };
+enum { LINE_SIZE = 1024, LISTED_IMPLEMENTATIONS = 8, LISTED_KERNELS = 6 };
 
 static const fv_column columns[] = {
     {"operation", "operation", FV_CELL_TEXT, 0}, {"pass", "pass", FV_CELL_TEXT, 0},
@@ -143,6 +143,7 @@ void fv_report_finding(fv_report_sink *sink, const fv_finding *finding) {
         fv_junit_finding(sink->stream, sink->options, finding);
     if (outcome == FV_FAILED) {
         ++sink->failures;
+        sink->against_reference += !strcmp(finding->outlier, "reference");
         show_failure(sink, finding);
     }
 }
@@ -180,7 +181,7 @@ static bool is_idle(const fv_report_sink *sink, const fv_survey *survey, const f
            survey->cases_done == survey->cases->count && ran(row) == 0;
 }
 
-/* Adds what is wrong with the kernels; returns how many things. */
+/* Adds what is wrong with the kernels, the first of them by name; returns how many things. */
 static int add_failures(line *l, const fv_report_sink *sink, const fv_survey *survey) {
     int faults = 0;
     for (int i = 0; i < survey->row_count; ++i) {
@@ -188,18 +189,24 @@ static int add_failures(line *l, const fv_report_sink *sink, const fv_survey *su
         const bool idle = is_idle(sink, survey, row);
         if (!row->count[FV_FAILED] && !idle)
             continue;
-        add(l, faults++ ? ", " : "FAILED: ");
+        if (faults++ >= LISTED_KERNELS)
+            continue;
+        add(l, faults > 1 ? ", " : "FAILED: ");
         add_kernel(l, row->kernel);
         if (idle)
             add(l, " (no case exercises it: %s)", *row->idle ? row->idle : "there is none of its operation");
         else
             add(l, " (%" PRId64 " of %" PRId64 " cases)", row->count[FV_FAILED], row->cases);
     }
+    if (faults > LISTED_KERNELS)
+        add(l, " and %d more kernels", faults - LISTED_KERNELS);
     for (int i = 0; i < survey->witnesses; ++i)
         if (survey->witness[i].outliers)
             add(l, "%s%s is the outlier in %" PRId64 " of %" PRId64 " comparisons",
                 faults++ ? ", " : "FAILED: ", fv_context_backend(survey->witness[i].context),
                 survey->witness[i].outliers, survey->witness[i].opinions);
+    if (sink->against_reference)
+        add(l, "; the reference is the outlier in %" PRId64 " comparisons", sink->against_reference);
     return faults;
 }
 
