@@ -235,7 +235,7 @@ static fv_status try_runs(uint64_t seed, void (*on_result)(void *user, const fv_
     FV_TRY(fv_context_create("emulated", &options, &emulated));
     fv_status status = FV_OK;
     for (size_t i = 0; i < sizeof run_faults / sizeof run_faults[0] && status == FV_OK; ++i) {
-        fv_verdict verdict;
+        fv_verdict verdict = {0};
         const fv_kernel *kernel = fv_faulty_kernels;
         while (strcmp(kernel->name, run_faults[i].kernel))
             ++kernel;
