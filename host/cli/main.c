@@ -113,9 +113,9 @@ int main(int argc, char **argv) {
     argp_err_exit_status = FV_EXIT_USAGE;
     int status = dispatch(argc, argv);
     const int failure = fv_say_status();
-    if (failure && status == FV_EXIT_GOOD) {
+    if (failure) {
         fprintf(stderr, "fovea: cannot write to standard output: %s\n", strerror(failure));
-        status = FV_EXIT_USAGE;
+        status = status == FV_EXIT_GOOD ? FV_EXIT_USAGE : status;
     }
     return status;
 }

@@ -123,6 +123,8 @@ check --op relu --format json | head -c 1 >/dev/null
 [ "${PIPESTATUS[0]}" -eq 0 ] || fail "a reader that went away"
 "$fovea" check --backend emulated --op relu >/dev/full 2>err.txt
 [ $? -eq 2 ] && grep -q 'cannot write to standard output' err.txt || fail "full disk: $(cat err.txt)"
+"$fovea" check --backend emulated --kernel nonesuch >/dev/full 2>err.txt
+[ $? -eq 1 ] && grep -q 'cannot write to standard output' err.txt || fail "full disk, and a failure: $(cat err.txt)"
 rm -f out.txt
 "$fovea" check --backend emulated --random 1000000 --op relu >out.txt 2>err.txt &
 until [ -s out.txt ]; do sleep 0.1; done
