@@ -244,8 +244,11 @@ static const char *why_nothing(const fv_report_sink *sink, const fv_survey *surv
 static bool decide(const fv_report_sink *sink, const fv_survey *survey, line *verdict) {
     if (survey->cases_done < survey->cases->count)
         add(verdict, "stopped after %" PRId64 " of %" PRId64 " cases; ", survey->cases_done, survey->cases->count);
-    if (add_failures(verdict, sink, survey))
+    if (add_failures(verdict, sink, survey)) {
+        if (survey->lost)
+            add(verdict, "; the device stopped working there");
         return false;
+    }
     if (sink->elements == 0) {
         add(verdict, "FAILED: nothing was compared: %s", why_nothing(sink, survey));
         return false;

@@ -78,6 +78,16 @@ static fv_status ask_witnesses(hearing *h) {
     return status;
 }
 
+/* Whether a kernel broke its device. After an access to memory that is not there, a CUDA device does nothing more for
+ * this process, and everything that ran on it would be called wrong. */
+static bool lost_device(fv_context *context) {
+    char message[1024];
+    fv_error_save(message);
+    const bool lost = context->backend->synchronize(context) != FV_OK;
+    fv_error_restore(message);
+    return lost;
+}
+
 /* Judges one row; *outlier as fv_outlier says. */
 static fv_status hear(hearing *h, fv_opinion *ours, const char **outlier) {
     fv_survey *s = h->survey;
@@ -95,7 +105,10 @@ static fv_status hear(hearing *h, fv_opinion *ours, const char **outlier) {
         FV_TRY(status);
         h->begun = true;
     }
-    FV_TRY(fv_trial_judge(&h->trial, s->context, ours->kernel, &ours->outputs, verdict));
+    const fv_status judged = fv_trial_judge(&h->trial, s->context, ours->kernel, &ours->outputs, verdict);
+    s->lost = (judged != FV_OK || verdict->outcome == FV_FAILED) && lost_device(s->context);
+    if (judged != FV_OK || s->lost)
+        return judged;
     if (verdict->outcome == FV_PASSED || verdict->outcome == FV_FAILED) {
         FV_TRY(note_implementation(s, ours));
         FV_TRY(ask_witnesses(h));
@@ -154,7 +167,7 @@ static fv_status survey_pass(fv_survey *s, const fv_operation *op, fv_pass pass)
         outcomes[i] = FV_SKIPPED;
     for (fv_fill fill = 0; fill < FV_FILLS; ++fill) {
         hearing h = {.survey = s, .op = op, .pass = pass, .fill = fill};
-        for (int i = 0; s->fills[fill] && i < s->row_count; ++i)
+        for (int i = 0; s->fills[fill] && !s->lost && i < s->row_count; ++i)
             if (concerns(&s->rows[i], op, pass))
                 hear_row(&h, &s->rows[i], &outcomes[i]);
         report_outliers(&h);
@@ -179,9 +192,11 @@ fv_status fv_survey_run(fv_survey *s) {
             fv_operation op = item->op;
             fv_operation_set_dtype(&op, dtype);
             for (fv_pass pass = 0; pass < FV_PASSES; ++pass)
-                if (item->passes >> pass & 1 && fv_operation_has_pass(&op, pass))
+                if (item->passes >> pass & 1 && fv_operation_has_pass(&op, pass) && !s->lost)
                     FV_TRY(survey_pass(s, &op, pass));
         }
+        if (s->lost)
+            break;
         ++s->cases_done;
         if (s->on_case && !s->on_case(s->user, s->cases_done, s->cases->count))
             break;

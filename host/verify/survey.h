@@ -65,6 +65,7 @@ typedef struct fv_survey {
     fv_survey_row *rows; /* the selected ones, in the table's order */
     int row_count;
     int64_t cases_done;
+    bool lost; /* the device stopped working, with the last comparison reported; nothing after it was judged */
     fv_implementation *implementations; /* ours and the witnesses', in the order of their first use */
     size_t implementation_count;
 } fv_survey;

@@ -28,6 +28,26 @@ static fv_status run_out_of_memory(fv_context *context, const fv_operation *op, 
     return fv_fail(FV_NO_MEMORY, "too little");
 }
 
+/* A device that works until a kernel breaks it. */
+static bool broken;
+
+static fv_status run_breaking(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    (void)context, (void)op, (void)state, (void)b;
+    broken = true;
+    return fv_fail(FV_DEVICE, "an illegal memory access");
+}
+
+static fv_status synchronize(fv_context *context) {
+    (void)context;
+    return broken ? fv_fail(FV_DEVICE, "the device is gone") : FV_OK;
+}
+
+static fv_status allocate(fv_context *context, size_t bytes, void **pointer) {
+    *pointer = NULL;
+    FV_TRY(synchronize(context));
+    return fv_host_allocate(context, bytes, pointer);
+}
+
 static const char *large_only(const fv_operation *op) {
     return op->relu.elements < 10 ? "it is too small" : NULL;
 }
@@ -43,6 +63,9 @@ static const fv_kernel too_far_rows[] = {ROW("too_far", .run = run_too_far), FV_
 static const fv_kernel turning_rows[] = {ROW("by_turns", .run = run_by_turns), FV_KERNELS_END};
 static const fv_kernel memory_rows[] = {ROW("out_of_memory", .run = run_out_of_memory), FV_KERNELS_END};
 static const fv_kernel no_rows[] = {FV_KERNELS_END};
+static const fv_kernel breaking_rows[] = {ROW("right", .run = run_right),
+                                          ROW("breaking", .run = run_breaking, .supports = large_only),
+                                          ROW("innocent", .run = run_right), FV_KERNELS_END};
 static const fv_kernel mixed_rows[] = {
     ROW("right", .run = run_right),
     ROW("large_only", .run = run_one_off, .supports = large_only),
@@ -164,6 +187,28 @@ static void rows_are_counted(void **state) {
     fv_survey_end(&s);
 }
 
+/* A kernel that breaks the device is blamed alone; neither the rows and cases after it nor a witness are. */
+static void broken_devices_end_it(void **state) {
+    (void)state;
+    const fv_case_list list = relus();
+    stage ours, first;
+    record r = {0};
+    broken = false;
+    fv_survey s = survey_of(stage_with(&ours, "ours", breaking_rows), &list, &r);
+    s.witness[s.witnesses++].context = stage_with(&first, "first", right_rows);
+    ours.backend.synchronize = first.backend.synchronize = synchronize;
+    ours.backend.allocate = first.backend.allocate = allocate;
+    assert_int_equal(fv_survey_run(&s), FV_OK);
+    assert_true(s.lost);
+    assert_int_equal(s.cases_done, 1);
+    assert_int_equal(s.rows[0].count[FV_FAILED], 0);
+    assert_int_equal(s.rows[1].count[FV_FAILED], 1);
+    assert_int_equal(s.rows[2].count[FV_FAILED], 0);
+    assert_int_equal(r.failures, 1);
+    assert_int_equal(r.witness_failures, 0);
+    fv_survey_end(&s);
+}
+
 static bool right_only(void *user, const fv_kernel *kernel) {
     (void)user;
     return !strcmp(kernel->name, "right");
@@ -197,6 +242,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_outlier_is_named),
         cmocka_unit_test(rows_are_counted),
+        cmocka_unit_test(broken_devices_end_it),
         cmocka_unit_test(selections),
     };
     return cmocka_run_group_tests(tests, open_reference, close_reference);
