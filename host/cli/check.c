@@ -94,6 +94,7 @@ static const struct argp parser = {
     "compare with the double-precision reference and another library. Without cases, the built-in corner cases."
     "\vA CASE is an operation in Fovea's text, quoted or not:\n\n"
     "  fovea check conv2d n=2 c=3 h=7 w=6 k=4 kernel=3x3 pad=1\n\n"
+    "Kernels of every data type run it, whatever dtype= it has; --dtype picks one. "
     "Each kernel runs twice; outputs are poisoned and every buffer lies between guard bands. A failure comes with the "
     "first wrong elements, a map of where they lie, the outlier among the three opinions, and the command that "
     "reproduces it. The worst error is given as a share of its bound.\n\n"
