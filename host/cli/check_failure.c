@@ -5,14 +5,17 @@
 #include <string.h>
 
 #include "cli/check.h"
+#include "ops/op.h"
 #include "verify/shrink.h"
 
 const char *const fv_order_names[FV_ORDER_VARIED + 1] = {"forward", "reverse", "random", "varied"};
 
 void fv_replay_line(const fv_check_options *options, const fv_finding *f, char line[FV_REPLAY_SIZE]) {
-    char text[FV_CASE_SIZE], more[256] = "";
+    char text[FV_CASE_SIZE], more[256] = "", kernel[128] = "";
     fv_operation_print(f->op, text, sizeof text);
     size_t length = 0;
+    if (f->kernel)
+        snprintf(kernel, sizeof kernel, " --kernel %.100s", f->kernel->name);
     if (options->order >= 0 && !f->witness)
         length += (size_t)snprintf(more, sizeof more, " --order %s", fv_order_names[options->order]);
     if (options->threads)
@@ -20,9 +23,9 @@ void fv_replay_line(const fv_check_options *options, const fv_finding *f, char l
     if (options->against && !f->witness)
         snprintf(more + length, sizeof more - length, " --against '%.160s'", options->against);
     snprintf(line, FV_REPLAY_SIZE,
-             "fovea check --backend %s --pass %s --dtype %s --kernel %s --fill %s --seed %" PRIu64 "%s '%s'",
-             fv_context_backend(f->context), fv_pass_name(f->kernel->pass), fv_dtype_name(f->kernel->dtype),
-             f->kernel->name, fv_fill_name(f->fill), options->seed, more, text);
+             "fovea check --backend %s --pass %s --dtype %s%s --fill %s --seed %" PRIu64 "%s '%s'",
+             fv_context_backend(f->context), fv_pass_name(f->pass), fv_dtype_name(fv_operation_dtype(f->op)), kernel,
+             fv_fill_name(f->fill), options->seed, more, text);
 }
 
 /* ---- as text ---- */

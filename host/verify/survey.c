@@ -39,10 +39,24 @@ typedef struct hearing {
 
 static void report(hearing *h, const fv_opinion *opinion, bool witness, const char *outlier) {
     const fv_survey *s = h->survey;
-    const fv_finding finding = {opinion->context,  opinion->kernel, witness,   h->op,       h->fill,
-                                &opinion->verdict, outlier,         h->others, s->witnesses};
+    const fv_finding finding = {opinion->context, opinion->kernel,   h->pass, witness,   h->op,
+                                h->fill,          &opinion->verdict, outlier, h->others, s->witnesses};
     if (s->on_finding)
         s->on_finding(s->user, &finding);
+}
+
+/* What is about to run. */
+static void announce(const hearing *h, fv_context *context, const fv_kernel *kernel) {
+    const fv_survey *s = h->survey;
+    const fv_finding finding = {.context = context,
+                                .kernel = kernel,
+                                .pass = h->pass,
+                                .witness = context != s->context,
+                                .op = h->op,
+                                .fill = h->fill,
+                                .outlier = ""};
+    if (s->on_begin)
+        s->on_begin(s->user, &finding);
 }
 
 /* Counts what a kernel says that it ran. */
@@ -70,6 +84,7 @@ static fv_status note_implementation(fv_survey *s, const fv_opinion *opinion) {
 static fv_status ask_witnesses(hearing *h) {
     fv_status status = FV_OK;
     for (int i = 0; !h->asked && i < h->survey->witnesses; ++i) {
+        announce(h, h->survey->witness[i].context, NULL);
         fv_opinion_ask(&h->trial, h->survey->witness[i].context, &h->others[i]);
         FV_KEEP(status, note_implementation(h->survey, &h->others[i]));
         h->survey->witness[i].opinions += h->others[i].kernel != NULL;
@@ -105,6 +120,7 @@ static fv_status hear(hearing *h, fv_opinion *ours, const char **outlier) {
         FV_TRY(status);
         h->begun = true;
     }
+    announce(h, s->context, ours->kernel);
     const fv_status judged = fv_trial_judge(&h->trial, s->context, ours->kernel, &ours->outputs, verdict);
     s->lost = (judged != FV_OK || verdict->outcome == FV_FAILED) && lost_device(s->context);
     if (judged != FV_OK || s->lost)

@@ -39,6 +39,7 @@ typedef struct fv_implementation {
 typedef struct fv_finding {
     fv_context *context;
     const fv_kernel *kernel;
+    fv_pass pass;
     bool witness; /* the kernel is a second opinion that turned out to be the outlier */
     const fv_operation *op;
     fv_fill fill;
@@ -56,7 +57,10 @@ typedef struct fv_survey {
     const fv_case_list *cases;
     bool fills[FV_FILLS];
     uint64_t seed;
-    bool (*selects)(void *user, const fv_kernel *kernel);      /* NULL: every row */
+    bool (*selects)(void *user, const fv_kernel *kernel); /* NULL: every row */
+    /* Before every comparison, with context, pass, operation and fill, and the kernel unless it is for a witness to
+     * choose; optional. */
+    void (*on_begin)(void *user, const fv_finding *finding);
     void (*on_finding)(void *user, const fv_finding *finding); /* after every comparison */
     bool (*on_case)(void *user, int64_t done, int64_t all);    /* after every case; false: stop */
     void *user;

@@ -1,7 +1,11 @@
 /* How fovea check tells of a failure: as text, as JSON and as JUnit's XML. */
 #include "staged.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "cli/check.h"
+#include "cli/crash.h"
 
 static fv_status run_nan(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
     return run_and_add(context, op, state, b, NAN);
@@ -141,11 +145,77 @@ static void findings_as_junit(void **state) {
     release(&r);
 }
 
+/* ---- crashes */
+
+/* Writes to the first page, where nothing is; or, as cmocka takes AddressSanitizer's SIGSEGV away, to a guard band. */
+static fv_status run_crashing(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    (void)context, (void)op, (void)state;
+    uintptr_t place = (uintptr_t)b->at[FV_Y] & 4095;
+#if defined(__SANITIZE_ADDRESS__)
+    place = (uintptr_t)((float *)b->at[FV_Y] + op->relu.elements);
+#endif
+    *(volatile float *)place = 1;
+    return FV_OK;
+}
+
+static const fv_kernel crashing_rows[] = {ROW("crashing", .run = run_crashing), FV_KERNELS_END};
+
+static void tell(void *user, const fv_finding *finding) {
+    (void)user;
+    char line[FV_REPLAY_SIZE];
+    fv_replay_line(&options, finding, line);
+    fv_crash_words(line);
+}
+
+/* What a process that surveys these rows says to its end. */
+static void crash(const fv_kernel *ours, const fv_kernel *vendor, char *words, size_t size) {
+    int ends[2], status = 0;
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        fv_case item = {parse("relu elements=8"), FV_ALL_PASSES};
+        const fv_case_list cases = {.items = &item, .count = 1};
+        stage first, second;
+        fv_survey s = {.context = stage_with(&first, "ours", ours),
+                       .witness = {{.context = stage_with(&second, "vendor", vendor)}},
+                       .witnesses = 1,
+                       .cases = &cases,
+                       .fills = {true, false},
+                       .seed = SEED,
+                       .on_begin = tell};
+        dup2(ends[1], STDERR_FILENO);
+        fv_crash_guard();
+        const fv_status end = fv_survey_run(&s);
+        _exit(end == FV_OK ? 0 : 1);
+    }
+    close(ends[1]);
+    size_t length = 0;
+    for (ssize_t got; length + 1 < size && (got = read(ends[0], words + length, size - length - 1)) > 0;)
+        length += (size_t)got;
+    words[length] = '\0';
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_not_equal(status, 0);
+}
+
+static void crashes_have_last_words(void **state) {
+    (void)state;
+    static char words[1 << 16];
+    crash(crashing_rows, right_rows, words, sizeof words);
+    expect_in(words, "fovea check --backend ours --pass forward --dtype f32 --kernel crashing --fill exact --seed 5 "
+                     "--order reverse --threads 3 'relu elements=8 dtype=f32'");
+    crash(right_rows, crashing_rows, words, sizeof words);
+    expect_in(words, "fovea check --backend vendor --pass forward --dtype f32 --fill exact --seed 5 --threads 3 "
+                     "'relu elements=8 dtype=f32'");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(failures_as_text),
         cmocka_unit_test(failures_as_json),
         cmocka_unit_test(findings_as_junit),
+        cmocka_unit_test(crashes_have_last_words),
     };
     return cmocka_run_group_tests(tests, open_reference, close_reference);
 }
