@@ -30,6 +30,11 @@ void fv_replay_line(const fv_check_options *options, const fv_finding *f, char l
 
 /* ---- as text ---- */
 
+/* Poison is a negative NaN, which would print as -nan. */
+static double plain(double value) {
+    return isnan(value) ? (double)NAN : value;
+}
+
 static void write_points(FILE *stream, const fv_verdict *v) {
     enum { ROOM = 96 };
     char place[ROOM];
@@ -44,8 +49,8 @@ static void write_points(FILE *stream, const fv_verdict *v) {
         length = snprintf(place, sizeof place, "(");
         for (int axis = 0; axis < v->spec.shape.rank; ++axis)
             length += snprintf(place + length, sizeof place - (size_t)length, "%s%" PRId64, axis ? "," : "", at[axis]);
-        fprintf(stream, "  %-20s %16.9g %16.9g %12.3g %12.3g\n", strcat(place, ")"), p->expected, p->got,
-                p->got - p->expected, p->bound);
+        fprintf(stream, "  %-20s %16.9g %16.9g %12.3g %12.3g\n", strcat(place, ")"), p->expected, plain(p->got),
+                plain(p->got - p->expected), p->bound);
     }
     if (v->wrong > v->points)
         fprintf(stream, "  and %" PRId64 " more\n", v->wrong - v->points);

@@ -109,8 +109,10 @@ static void softmax_gradient_bounds(const fv_softmax_xent *d, const fv_host_tens
 /* Sums of K products under the notes that leave them sums of products; relative to S:
  *
  *     sums        4 sqrt(K) u as in verify.h. With u = 2^-11 this is no longer small, and the theorem's own form stands:
- *                 exp(4 sqrt(K) u + K u^2 / (1 - u)) - 1. Below 2^-14 f16 is coarser than u says: each of K roundings
- *                 may add 2^-25, whatever S is.
+ *                 exp(4 sqrt(K) u + K u^2 / (1 - u)) - 1.
+ *     underflow   Below its normal numbers a format is coarser than u says: each of K roundings may add half the least
+ *                 number that it has, whatever S is: 2^-25 for sums in f16. For f32 and f64 the whole of it is taken,
+ *                 as half of it is 0 in f64.
  *     11 bits     (1 + d1)(1 + d2) - 1 with |d1|, |d2| <= v = 2^-11 is at most 2v + v^2 in each product, at worst the same
  *                 in all of them. It takes inputs rounded to nearest, and normal numbers.
  *
@@ -123,9 +125,10 @@ static fv_status product_bounds(const fv_operation *op, fv_pass pass, fv_role ro
     const double v = eleven_bits, u = half_sums ? v : unit_roundoff(fv_operation_dtype(op));
     const double first_order = 4 * sqrt(reduction) * u;
     const double sums = half_sums ? expm1(first_order + reduction * u * u / (1 - u)) : first_order;
+    const double underflow = half_sums ? 0x1p-25 : fv_operation_dtype(op) == FV_F64 ? 0x1p-1074 : 0x1p-149;
     const double products = rounds_inputs ? 2 * v + v * v : 0;
-    return sum_bounds(op, pass, role, tensors, products + sums + products * sums, half_sums ? reduction * 0x1p-25 : 0,
-                      bounds, elements);
+    return sum_bounds(op, pass, role, tensors, products + sums + products * sums, reduction * underflow, bounds,
+                      elements);
 }
 
 /* Whether an output is made of products of two inputs, which is what notes are about. A bias gradient is not. */

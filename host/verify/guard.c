@@ -14,7 +14,8 @@
 #define ALLOW(pointer, bytes) ((void)(pointer), (void)(bytes))
 #endif
 
-enum { BAND = 256 }; /* keeps the data as aligned as the allocation */
+/* Far enough for a row too many of most images; a multiple of 256, to keep the data as aligned as the allocation. */
+enum { BAND = 4096 };
 
 fv_status fv_guarded_allocate(fv_context *context, size_t bytes, bool written, fv_guarded *guarded) {
     void *device;
@@ -69,13 +70,22 @@ const uint8_t *fv_guarded_data(const fv_guarded *guarded) {
     return guarded->image + BAND;
 }
 
+/* Whether all of a band is as it was: its first byte, and every other one like the one before it. */
+static bool intact(const fv_guarded *guarded, const uint8_t *band) {
+    return band[0] == guarded->band && !memcmp(band, band + 1, BAND - 1);
+}
+
 bool fv_guarded_trespassed(const fv_guarded *guarded, int64_t *offset) {
-    for (size_t b = 0; b < 2 * BAND; ++b) {
-        const size_t place = b < BAND ? b : b + guarded->bytes;
-        if (guarded->image[place] != guarded->band) {
-            *offset = (int64_t)place - BAND;
-            return true;
-        }
+    const size_t ends[] = {0, BAND + guarded->bytes};
+    for (int i = 0; i < 2; ++i) {
+        const uint8_t *band = guarded->image + ends[i];
+        if (intact(guarded, band))
+            continue;
+        size_t b = 0;
+        while (band[b] == guarded->band)
+            ++b;
+        *offset = (int64_t)(ends[i] + b) - BAND;
+        return true;
     }
     return false;
 }

@@ -151,10 +151,7 @@ static void describe_axis(const fv_error_map *map, int axis, char letter, line *
     else if (low == 0 && high == last && step == last)
         say(l, "%c=0 and %" PRId64 " (the border)", letter, last);
     else if (step > 1)
-        say(l, "%c=%" PRId64 "..%" PRId64 " every %" PRId64 "%s", letter, low, high, step,
-            step == 2   ? "nd"
-            : step == 3 ? "rd"
-                        : "th");
+        say(l, "%c=%" PRId64 "..%" PRId64 " in steps of %" PRId64, letter, low, high, step);
     else if (high == last)
         say(l, "%c=%" PRId64 "..%" PRId64 " (the last %" PRId64 " of %" PRId64 ")", letter, low, high, last - low + 1,
             last + 1);

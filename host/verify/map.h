@@ -25,7 +25,7 @@ void fv_map_note(fv_error_map *map, int64_t index); /* row-major */
 /* The logical coordinates of an element. */
 void fv_map_coordinates(const fv_shape *shape, int64_t index, int64_t at[FV_MAX_RANK]);
 
-/* One line such as "p=5 (the last), k=3..63 every 4th" or "everywhere"; axes holds the axes' letters. */
+/* One line such as "p=5 (the last), k=3..63 in steps of 4" or "everywhere"; axes holds the axes' letters. */
 void fv_map_describe(const fv_error_map *map, const char *axes, char *line, size_t size);
 
 /* Drawings of at most FV_MAP_CELLS characters: '.' no errors, '1' to '9' tenths of the elements, '#' all of them.

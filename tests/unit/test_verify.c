@@ -1,9 +1,6 @@
 /* The verifier against planted faults: each must be found and called by its name, and right kernels must pass. */
 #include "planted.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 /* ---- faults of a relu over 64 floats with 100 bytes of workspace */
 
 /* A raw store: where the bands are forbidden, AddressSanitizer would stop an ordinary one. */
@@ -23,9 +20,9 @@ FAULT(gives_nothing, memset(b->at[FV_Y], 0, 256))
 FAULT(spoils_input, ((float *)b->at[FV_X])[0] += 1)
 FAULT(spoils_input_end, ((float *)b->at[FV_X])[63] = 99)
 FAULT(pokes_behind, poke(b->at[FV_Y], 256, 0))
-FAULT(pokes_far_behind, poke(b->at[FV_Y], 256 + 255, 0))
+FAULT(pokes_far_behind, poke(b->at[FV_Y], 256 + 4095, 0))
 FAULT(pokes_before, poke(b->at[FV_Y], -1, 0))
-FAULT(pokes_far_before, poke(b->at[FV_Y], -256, 0))
+FAULT(pokes_far_before, poke(b->at[FV_Y], -4096, 0))
 FAULT(runs_on, for (int i = 0; i < 4; ++i) poke(b->at[FV_Y], 256 + i, peek(b->at[FV_X], 256 + i)))
 FAULT(pokes_behind_input, poke(b->at[FV_X], 256, 0))
 FAULT(pokes_behind_workspace, poke(b->workspace, 100, 0))
@@ -61,9 +58,9 @@ static void faults_are_named(void **state) {
         {"input", spoils_input, 1, FV_FAILED, "wrote to its input x"},
         {"end of input", spoils_input_end, 1, FV_FAILED, "wrote to its input x"},
         {"behind", pokes_behind, 1, FV_FAILED, "wrote outside y, at byte 256 of 256"},
-        {"far behind", pokes_far_behind, 1, FV_FAILED, "wrote outside y, at byte 511 of 256"},
+        {"far behind", pokes_far_behind, 1, FV_FAILED, "wrote outside y, at byte 4351 of 256"},
         {"before", pokes_before, 1, FV_FAILED, "wrote outside y, at byte -1 of 256"},
-        {"far before", pokes_far_before, 1, FV_FAILED, "wrote outside y, at byte -256 of 256"},
+        {"far before", pokes_far_before, 1, FV_FAILED, "wrote outside y, at byte -4096 of 256"},
         {"band into band", runs_on, 1, FV_FAILED, "wrote outside y, at byte 256 of 256"},
         {"behind input", pokes_behind_input, 1, FV_FAILED, "wrote outside x, at byte 256 of 256"},
         {"behind workspace", pokes_behind_workspace, 1, FV_FAILED, "wrote outside workspace, at byte 100 of 100"},
@@ -125,6 +122,19 @@ static size_t nearly_all_bytes(const fv_operation *op, const void *state) {
     return SIZE_MAX - 100;
 }
 
+/* The right answer is then an infinity, or a number of few bits; no bound in proportion to the sum allows for that. */
+static void results_beyond_the_dtype_are_rounded(void **state) {
+    (void)state;
+    static const char *const cases[] = {"batch n=3 items=3 elements=50 scale=1e300 shift=1",
+                                        "batch n=3 items=3 elements=50 scale=1e-44"};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+        const fv_operation op = parse(cases[i]);
+        const fv_kernel row = planted_row(&op, FV_FORWARD, NULL);
+        const fv_verdict verdict = verify(&row, &op, FV_BOUNDED, SEED);
+        expect_verdict(cases[i], &verdict, FV_PASSED, "");
+    }
+}
+
 static void other_failures_are_no_verdict(void **state) {
     (void)state;
     const fv_operation op = parse("relu elements=64");
@@ -139,77 +149,6 @@ static void other_failures_are_no_verdict(void **state) {
     fv_verdict verdict;
     assert_int_equal(fv_verify(reference, &greedy, &op, FV_FORWARD, FV_EXACT, SEED, &verdict), FV_NO_MEMORY);
 }
-
-/* ---- what a kernel finds when it starts */
-
-static void assert_pattern(const uint8_t *bytes, size_t count) {
-    for (size_t i = 0; i < count; ++i)
-        assert_int_equal(bytes[i], 0xFF);
-}
-
-static fv_status run_looking(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
-    assert_pattern(b->at[FV_Y], 256);
-    assert_pattern(b->workspace, 100);
-    assert_int_equal((uintptr_t)b->workspace % 256, 0);
-    memset(b->workspace, 0, 100);
-    return run_planted(context, op, state, b);
-}
-
-static void outputs_are_poisoned(void **state) {
-    (void)state;
-    const fv_operation op = parse("relu elements=64");
-    fv_kernel row = planted_row(&op, FV_FORWARD, NULL);
-    row.workspace = hundred_bytes;
-    row.run = run_looking;
-    fv_verdict verdict = verify(&row, &op, FV_EXACT, SEED);
-    expect_verdict("looks first", &verdict, FV_PASSED, "");
-    assert_int_equal(plant.run, 2);
-    row.run = run_never;
-    verdict = verify(&row, &op, FV_EXACT, SEED);
-    expect_verdict("never runs", &verdict, FV_FAILED, "64 of 64 elements of y are wrong");
-
-    const fv_operation padding = parse("conv2d c=1 h=1 w=1 k=1 kernel=1x1 stride=3 pad=1,0,1,0");
-    row = planted_row(&padding, FV_FORWARD, NULL);
-    row.run = run_never;
-    verdict = verify(&row, &padding, FV_EXACT, SEED);
-    expect_verdict("never runs where zero is expected", &verdict, FV_FAILED, "1 of 1 elements of y are wrong");
-}
-
-#if defined(__SANITIZE_ADDRESS__)
-FAULT(reads_behind, (void)((volatile float *)b->at[FV_X])[64])
-FAULT(reads_far_behind, (void)((volatile float *)b->at[FV_X])[64 + 63])
-FAULT(reads_before, (void)((volatile float *)b->at[FV_X])[-1])
-FAULT(reads_far_before, (void)((volatile float *)b->at[FV_X])[-64])
-FAULT(reads_behind_workspace, (void)((volatile uint8_t *)b->workspace)[100])
-
-/* Whether a verification ends the process; in a child with its report thrown away. */
-static bool is_trapped(fault *spoil) {
-    const pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        const fv_operation op = parse("relu elements=64");
-        fv_kernel row = planted_row(&op, FV_FORWARD, spoil);
-        row.workspace = hundred_bytes;
-        if (!freopen("/dev/null", "w", stderr))
-            _exit(0);
-        verify(&row, &op, FV_EXACT, SEED);
-        _exit(0);
-    }
-    int end = 0;
-    assert_int_equal(waitpid(child, &end, 0), child);
-    return end != 0;
-}
-
-static void reads_outside_are_trapped(void **state) {
-    (void)state;
-    assert_false(is_trapped(NULL));
-    assert_true(is_trapped(reads_behind));
-    assert_true(is_trapped(reads_far_behind));
-    assert_true(is_trapped(reads_before));
-    assert_true(is_trapped(reads_far_before));
-    assert_true(is_trapped(reads_behind_workspace));
-}
-#endif
 
 /* ---- outcomes other than passed and failed */
 
@@ -414,11 +353,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(faults_are_named),
         cmocka_unit_test(second_runs_are_judged),
+        cmocka_unit_test(results_beyond_the_dtype_are_rounded),
         cmocka_unit_test(other_failures_are_no_verdict),
-        cmocka_unit_test(outputs_are_poisoned),
-#if defined(__SANITIZE_ADDRESS__)
-        cmocka_unit_test(reads_outside_are_trapped),
-#endif
         cmocka_unit_test(zeros_are_mistrusted),
         cmocka_unit_test(omitted_tensors_are_left_out),
         cmocka_unit_test(inapplicable_checks_say_why),
