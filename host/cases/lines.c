@@ -47,22 +47,25 @@ fv_status fv_each_line(const char *path, const char *text, size_t size, fv_line_
 }
 
 fv_status fv_each_line_of_file(const char *path, fv_line_reader *read, void *user) {
-    int fd;
-    int64_t size;
-    FV_TRY(fv_file_open(path, &fd, &size));
+    const bool input = !strcmp(path, "-");
+    const char *name = input ? "standard input" : path;
+    int fd = STDIN_FILENO;
+    int64_t size = FV_MOST_TEXT_BYTES + 1; /* of standard input: one more than there may be */
+    if (!input)
+        FV_TRY(fv_file_open(path, &fd, &size));
     fv_status status = FV_OK;
-    char *text = NULL;
     size_t got = 0;
-    if (size > FV_MOST_TEXT_BYTES)
-        status = fv_fail(FV_BAD_INPUT, "%s has %" PRId64 " bytes, expected a list of cases of at most %d", path, size,
-                         FV_MOST_TEXT_BYTES);
-    else if (!(text = malloc((size_t)size + 1)))
-        status = fv_fail(FV_NO_MEMORY, "%s: no memory for its %" PRId64 " bytes", path, size);
+    char *text = malloc((size_t)fv_min(size, FV_MOST_TEXT_BYTES + 1) + 1);
+    if (!text)
+        status = fv_fail(FV_NO_MEMORY, "%s: no memory for its %" PRId64 " bytes", name, size);
     else
-        status = fv_file_read(fd, path, text, (size_t)size, &got);
-    close(fd);
+        status = fv_file_read(fd, name, text, (size_t)fv_min(size, FV_MOST_TEXT_BYTES + 1), &got);
+    if (!input)
+        close(fd);
+    if (status == FV_OK && got > FV_MOST_TEXT_BYTES)
+        status = fv_fail(FV_BAD_INPUT, "%s: expected a list of cases of at most %d bytes", name, FV_MOST_TEXT_BYTES);
     if (status == FV_OK)
-        status = fv_each_line(path, text, got, read, user);
+        status = fv_each_line(name, text, got, read, user);
     free(text);
     return status;
 }

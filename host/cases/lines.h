@@ -12,7 +12,8 @@ typedef fv_status fv_line_reader(void *user, const fv_place *place, const char *
 
 /* Hands the lines of a text or a file to `read` and puts "PATH:LINE: " before the message of a failure. A comment begins
  * with a '#' at the line's start or behind a blank (MIOpenDriver has an option "-#"). FV_BAD_INPUT: a line of
- * FV_LINE_SIZE bytes or more, a NUL byte; of files, as fv_file_open, and more than FV_MOST_TEXT_BYTES. */
+ * FV_LINE_SIZE bytes or more, a NUL byte; of files, as fv_file_open, and more than FV_MOST_TEXT_BYTES. The file "-" is
+ * standard input. */
 fv_status fv_each_line(const char *path, const char *text, size_t size, fv_line_reader *read, void *user);
 fv_status fv_each_line_of_file(const char *path, fv_line_reader *read, void *user);
 

@@ -17,7 +17,9 @@ static const struct argp_option option_table[] = {
      0},
     {"fill", KEY_FILL, "FILL", 0, "only the exact or the bounded comparison", 0},
     {"cases", 'c', "FILE", 0,
-     "operations to check on, one per line: Fovea's text, benchdnn's descriptors or MIOpenDriver's commands", 0},
+     "operations to check on, one per line: Fovea's text, benchdnn's descriptors or MIOpenDriver's commands; - reads "
+     "standard input",
+     0},
     {"random", 'r', "N", 0, "N random operations, at or near the corners of what there can be", 0},
     {"seed", KEY_SEED, "N", 0, "of the data, the random operations and the random thread order (default 1)", 0},
     {"order", KEY_ORDER, "ORDER", 0,

@@ -308,8 +308,8 @@ static void fill_table(fv_table *table, const fv_survey *survey) {
         for (fv_fill fill = 0; fill < FV_FILLS; ++fill)
             fv_table_count(table, row->passed[fill]);
         fv_table_real(table, row->worst);
-        if (ran(row))
-            fv_table_yes_no(table, row->deterministic);
+        if (row->repeated)
+            fv_table_yes_no(table, row->reproduced == row->repeated);
         else
             fv_table_empty(table);
     }

@@ -22,7 +22,7 @@ static fv_status list_rows(fv_survey *s) {
     cursor = (fv_kernel_cursor){0};
     for (const fv_kernel *kernel; (kernel = fv_kernel_next(s->context->backend, &cursor));)
         if (selected(s, kernel))
-            s->rows[s->row_count++] = (fv_survey_row){.kernel = kernel, .deterministic = true};
+            s->rows[s->row_count++] = (fv_survey_row){.kernel = kernel};
     return FV_OK;
 }
 
@@ -137,8 +137,8 @@ static void count_comparison(fv_survey_row *row, fv_fill fill, const fv_verdict 
     row->passed[fill] += verdict->outcome == FV_PASSED;
     if (verdict->worst > row->worst)
         row->worst = verdict->worst;
-    if (verdict->compared > 0)
-        row->deterministic &= verdict->deterministic;
+    row->repeated += verdict->repeated;
+    row->reproduced += verdict->deterministic;
     if (verdict->outcome != FV_PASSED && verdict->outcome != FV_FAILED && !*row->idle)
         memcpy(row->idle, verdict->reason, sizeof row->idle);
 }

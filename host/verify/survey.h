@@ -16,7 +16,8 @@ typedef struct fv_survey_row {
     int64_t count[FV_OUTCOMES]; /* cases by outcome */
     int64_t passed[FV_FILLS];   /* comparisons passed */
     double worst;               /* largest error as a share of its bound */
-    bool deterministic;         /* whenever it ran twice, the same bits */
+    int64_t repeated;           /* comparisons in which it ran twice, */
+    int64_t reproduced;         /* and in which that gave the same bits */
     char idle[320];             /* the first reason why a comparison came to neither passed nor failed */
 } fv_survey_row;
 

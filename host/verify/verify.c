@@ -252,6 +252,7 @@ static void adopt(fv_verdict *verdict, const fv_verdict *second) {
     verdict->outcome = first.outcome;
     memcpy(verdict->reason, first.reason, sizeof first.reason);
     verdict->compared = first.compared;
+    verdict->repeated = first.repeated;
     verdict->deterministic = first.deterministic;
 }
 
@@ -271,7 +272,7 @@ static fv_status check_repeat(session *s) {
     FV_TRY_GOTO(status, run_and_judge(s, 1, &finished), done);
     if (!finished)
         goto done;
-    verdict->deterministic = true;
+    verdict->repeated = verdict->deterministic = true;
     for (int i = 0; i < trial->count; ++i)
         verdict->deterministic &= !memcmp(first[i], fv_guarded_data(&s->tensor[i]), s->tensor[i].bytes);
     if (verdict->deterministic)

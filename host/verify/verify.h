@@ -52,7 +52,8 @@ typedef struct fv_verdict {
     fv_point point[FV_MAX_POINTS];
     fv_error_map map;   /* of that tensor */
     double worst;       /* largest |error| / bound over all elements whose bound is not 0 */
-    bool deterministic; /* two runs gave the same bits */
+    bool repeated;      /* it ran twice to the end, */
+    bool deterministic; /* and gave the same bits */
 } fv_verdict;
 
 const char *fv_fill_name(fv_fill fill);

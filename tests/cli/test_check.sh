@@ -108,6 +108,10 @@ conv2d c=1 h=4 w=4 k=1 kernel=2x2
 TXT
 expect 0 "" check --op conv2d --pass forward --cases foreign.txt
 grep -Eq '^conv2d +forward +f32 +direct +3 +3 ' out.txt || fail "foreign cases: $(cat out.txt)"
+echo 'relu elements=7' | check --cases - >out.txt 2>err.txt || fail "cases from a pipe: $(cat err.txt)"
+grep -q '^passed: 2 kernels on 1 case' out.txt || fail "cases from a pipe: $(cat out.txt)"
+echo 'relu elements=x' | check --cases - >out.txt 2>err.txt
+[ $? -eq 2 ] && grep -q 'standard input:1: relu: elements=x' err.txt || fail "a bad case from a pipe: $(cat err.txt)"
 
 # The checker itself.
 expect 0 "" "$fovea" check --backend emulated --self-test

@@ -178,7 +178,9 @@ static void rows_are_counted(void **state) {
     assert_int_equal(right->count[FV_PASSED], 2);
     assert_int_equal(right->passed[FV_EXACT], 2);
     assert_int_equal(right->passed[FV_BOUNDED], 2);
-    assert_true(right->deterministic);
+    assert_int_equal(right->repeated, 4);
+    assert_int_equal(right->reproduced, 4);
+    assert_int_equal(memory->repeated, 0);
     assert_int_equal(large->count[FV_FAILED], 1);
     assert_int_equal(large->count[FV_UNSUPPORTED_CASE], 1);
     assert_string_equal(large->idle, "it is too small");
