@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -276,6 +277,47 @@ static void softmax_many_classes(void **state) {
     }
 }
 
+/* Two largest logits, in every pair of places: within a lane of a warp, in two lanes, in different turns of theirs. */
+static void softmax_ties(void **state) {
+    (void)state;
+    enum { CLASSES = 70, ROWS = CLASSES * (CLASSES - 1) / 2 };
+    static float x[ROWS * CLASSES], y[ROWS * CLASSES], loss[ROWS];
+    static int32_t labels[ROWS], predicted[ROWS], first[ROWS];
+    char text[64];
+    snprintf(text, sizeof text, "softmax_xent n=%d classes=%d", (int)ROWS, (int)CLASSES);
+    int row = 0;
+    for (int32_t one = 0; one < CLASSES; ++one)
+        for (int other = one + 1; other < CLASSES; ++other, ++row) {
+            x[row * CLASSES + one] = x[row * CLASSES + other] = 2;
+            first[row] = one;
+        }
+    for (int i = 0; i < context_count; ++i) {
+        host_arrays at = {[FV_X] = x, [FV_LABELS] = labels, [FV_Y] = y, [FV_LOSS] = loss, [FV_PREDICTED] = predicted};
+        run(contexts[i], text, FV_FORWARD, at);
+        expect_integers(contexts[i], "predicted", predicted, first, ROWS);
+    }
+}
+
+/* Our kernels promise a NaN where the label is no class; of the other backends nothing is asked. Labels of the middle
+ * rows, since a kernel that does not look would find its neighbours' logits there. */
+static void softmax_label_of_no_class(void **state) {
+    (void)state;
+    float x[12] = {0}, y[12], loss[4];
+    int32_t labels[4] = {0, -1, 3, 2}, predicted[4];
+    const double expected[4] = {1.0986122886681098, NAN, NAN, 1.0986122886681098};
+    int asked = 0;
+    for (int i = 0; i < context_count; ++i) {
+        const char *name = fv_context_backend(contexts[i]);
+        if (strcmp(name, "emulated") != 0 && strcmp(name, "cuda") != 0)
+            continue;
+        host_arrays at = {[FV_X] = x, [FV_LABELS] = labels, [FV_Y] = y, [FV_LOSS] = loss, [FV_PREDICTED] = predicted};
+        run(contexts[i], "softmax_xent n=4 classes=3", FV_FORWARD, at);
+        expect_near(contexts[i], "loss", loss, expected, 4, 14 * 0x1p-24);
+        ++asked;
+    }
+    assert_true(asked > 0);
+}
+
 static void softmax_backward(void **state) {
     (void)state;
     float y[6] = {0.25f, 0.75f, 0, 0.5f, 0.125f, 0.375f}, dx[6];
@@ -387,6 +429,8 @@ int main(void) {
         cmocka_unit_test(relu),
         cmocka_unit_test(softmax),
         cmocka_unit_test(softmax_many_classes),
+        cmocka_unit_test(softmax_ties),
+        cmocka_unit_test(softmax_label_of_no_class),
         cmocka_unit_test(softmax_backward),
         cmocka_unit_test(batch),
         cmocka_unit_test(prediction),
