@@ -125,7 +125,7 @@ void fv_failure_write(FILE *stream, const fv_check_options *options, const fv_fi
 void fv_failure_write_smallest(FILE *stream, const fv_check_options *options, const fv_finding *f) {
     char given[FV_CASE_SIZE], smallest[FV_CASE_SIZE];
     fv_operation op = *f->op;
-    fv_shrink(f->context, f->kernel, f->fill, options->seed, &op);
+    fv_shrink(f->context, f->kernel, f->fill, options->seed, f->verdict, &op);
     fv_operation_print(f->op, given, sizeof given);
     fv_operation_print(&op, smallest, sizeof smallest);
     if (strcmp(given, smallest))

@@ -104,6 +104,22 @@ static bool worth_showing(fv_report_sink *sink, const fv_finding *finding) {
     return true;
 }
 
+typedef void failure_writer(FILE *stream, const fv_check_options *options, const fv_finding *finding);
+
+/* Writes to where the format has its failures. */
+static void tell(fv_report_sink *sink, const fv_finding *finding, failure_writer *write) {
+    spoken speech;
+    if (sink->options->format == FV_FORMAT_MARKDOWN) {
+        write(sink->stream, sink->options, finding);
+    } else if (sink->options->format == FV_FORMAT_CSV) {
+        write(stderr, sink->options, finding);
+    } else {
+        if (speak(&speech))
+            write(speech.stream, sink->options, finding);
+        spoken_end(&speech);
+    }
+}
+
 static void show_failure(fv_report_sink *sink, const fv_finding *finding) {
     const fv_check_options *options = sink->options;
     if (options->format == FV_FORMAT_JSON) {
@@ -113,22 +129,16 @@ static void show_failure(fv_report_sink *sink, const fv_finding *finding) {
     if (options->format == FV_FORMAT_JUNIT || !worth_showing(sink, finding))
         return;
     fv_progress_clear(&sink->progress);
-    spoken failure;
-    FILE *stream = options->format == FV_FORMAT_MARKDOWN ? sink->stream
-                   : options->format == FV_FORMAT_CSV    ? stderr
-                                                         : speak(&failure);
-    if (!stream)
-        return;
     if (options->format == FV_FORMAT_MARKDOWN)
-        fprintf(stream, "\n```\n");
-    fv_failure_write(stream, options, finding);
-    fv_failure_write_smallest(stream, options, finding);
+        fprintf(sink->stream, "\n```\n");
+    tell(sink, finding, fv_failure_write);
+    tell(sink, finding, fv_failure_write_smallest); /* apart: a broken kernel may break the program on another case */
     if (options->format == FV_FORMAT_MARKDOWN)
-        fprintf(stream, "```\n");
+        fprintf(sink->stream, "```\n");
+    else if (options->format == FV_FORMAT_CSV)
+        fprintf(stderr, "\n");
     else
-        fprintf(stream, "\n");
-    if (options->format == FV_FORMAT_TABLE)
-        spoken_end(&failure);
+        fv_say("\n");
 }
 
 void fv_report_finding(fv_report_sink *sink, const fv_finding *finding) {
@@ -236,9 +246,9 @@ static const char *why_nothing(const fv_report_sink *sink, const fv_survey *surv
     for (int i = 0; i < survey->row_count; ++i)
         if (*survey->rows[i].idle)
             return survey->rows[i].idle;
-    return survey->cases->count == 0 ? "there are no cases"
-           : survey->row_count == 0  ? "no kernel matches"
-                                     : "no kernel is of these operations and passes";
+    return survey->row_count == 0      ? "no kernel matches"
+           : survey->cases->count == 0 ? "there are no cases"
+                                       : "no kernel is of these operations and passes";
 }
 
 static bool decide(const fv_report_sink *sink, const fv_survey *survey, line *verdict) {

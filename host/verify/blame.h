@@ -15,7 +15,7 @@ typedef struct fv_opinion {
 
 void fv_opinion_release(fv_opinion *opinion);
 
-/* Asks the first row of the context's backend that can do the trial. opinion->kernel is NULL if there is none, or if
+/* Asks the row that the context's backend would choose for the trial. opinion->kernel is NULL if there is none, or if
  * the comparison does not apply to it. That the row cannot be tried (no memory, say) is a failure of its own. */
 void fv_opinion_ask(fv_trial *trial, fv_context *context, fv_opinion *opinion);
 

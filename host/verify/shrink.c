@@ -9,13 +9,19 @@ typedef struct shrinking {
     const fv_kernel *kernel;
     fv_fill fill;
     uint64_t seed;
-    fv_operation op; /* the smallest so far */
-    int64_t work;    /* left */
+    bool by_elements; /* it fails by wrong elements */
+    fv_operation op;  /* the smallest so far */
+    int64_t work;     /* left */
 } shrinking;
 
 /* That of a trial; the least is what setting one up amounts to. */
 static int64_t work_of(const fv_operation *op, fv_pass pass) {
     return fv_operation_macs(op, pass) + fv_operation_bytes(op, pass) / (int64_t)sizeof(float) + 20000;
+}
+
+/* Whether a verdict says that the kernel failed by itself. What a device failure leaves behind says nothing. */
+static bool tells(const fv_context *context, const fv_verdict *verdict) {
+    return verdict->outcome == FV_FAILED && (verdict->compared > 0 || context->backend->host_memory);
 }
 
 /* Takes the candidate over if the kernel fails on it, too. */
@@ -29,7 +35,7 @@ static bool try_smaller(shrinking *s, const fv_operation *candidate) {
     s->work -= work;
     fv_verdict verdict;
     if (fv_verify(s->context, s->kernel, candidate, s->kernel->pass, s->fill, s->seed, &verdict) != FV_OK ||
-        verdict.outcome != FV_FAILED)
+        !tells(s->context, &verdict) || (verdict.wrong > 0) != s->by_elements)
         return false;
     s->op = *candidate;
     return true;
@@ -55,10 +61,11 @@ static bool shrink_number(shrinking *s, const fv_field *field, int i) {
     return value > 2 && try_number(s, field, i, value - 1);
 }
 
-void fv_shrink(fv_context *context, const fv_kernel *kernel, fv_fill fill, uint64_t seed, fv_operation *op) {
-    shrinking s = {context, kernel, fill, seed, *op, MOST_WORK};
+void fv_shrink(fv_context *context, const fv_kernel *kernel, fv_fill fill, uint64_t seed, const fv_verdict *verdict,
+               fv_operation *op) {
+    shrinking s = {context, kernel, fill, seed, verdict->wrong > 0, *op, MOST_WORK};
     const fv_op_info *info = fv_op_info_of(op->kind);
-    for (bool smaller = true; smaller;) {
+    for (bool smaller = tells(context, verdict); smaller;) {
         smaller = false;
         for (int f = 0; f < info->field_count; ++f) {
             int count;

@@ -20,6 +20,9 @@ expect 0 "" "$fovea" check --backend emulated --op batch --against reference,non
 expect 0 "" "$fovea" check --backend reference --op batch --against emulated --seed 2
 grep -q "emulated (CUDA kernels on the CPU, varied thread order)" out.txt || fail "the order that a replay has: $(head -1 out.txt)"
 
+expect 0 "" check --op linear --against none
+grep -q "^passed: 3 kernels on $(cat "$source"/tests/cases/*.txt | grep -c '^linear ') cases" out.txt || fail "built-in cases: $(tail -1 out.txt)"
+
 # The same seed gives the same bytes; another seed other cases.
 expect 0 "" check --random 40 --seed 3
 cp out.txt first.txt

@@ -12,7 +12,8 @@ static void expect_smallest(const char *given, fault *spoil, const char *smalles
     fv_operation op = parse(given), expected = parse(smallest);
     const fv_kernel row = planted_row(&op, FV_FORWARD, spoil);
     char text[512], words[512];
-    fv_shrink(reference, &row, FV_EXACT, SEED, &op);
+    const fv_verdict verdict = {.outcome = FV_FAILED, .compared = 1, .wrong = 1};
+    fv_shrink(reference, &row, FV_EXACT, SEED, &verdict, &op);
     fv_operation_print(&op, text, sizeof text);
     fv_operation_print(&expected, words, sizeof words);
     assert_string_equal(text, words);
@@ -34,7 +35,26 @@ static void others_stay(void **state) {
     expect_smallest("relu elements=1000000000000", fails_from_41, "relu elements=41");
 }
 
+/* A case that fails in another way is no smaller form of this one, and a lost device tells nothing. */
+static void failures_keep_their_kind(void **state) {
+    (void)state;
+    fv_operation op = parse("relu elements=1000");
+    const fv_kernel row = planted_row(&op, FV_FORWARD, fails_from_41);
+    const fv_verdict elsewhere = {.outcome = FV_FAILED, .compared = 1};
+    fv_shrink(reference, &row, FV_EXACT, SEED, &elsewhere, &op);
+    assert_int_equal(op.relu.elements, 1000);
+
+    fv_backend device = *reference->backend;
+    fv_context on_device = *reference;
+    device.host_memory = false;
+    on_device.backend = &device;
+    const fv_verdict lost = {.outcome = FV_FAILED};
+    fv_shrink(&on_device, &row, FV_EXACT, SEED, &lost, &op);
+    assert_int_equal(op.relu.elements, 1000);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(cases_become_small), cmocka_unit_test(others_stay)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(cases_become_small), cmocka_unit_test(others_stay),
+                                       cmocka_unit_test(failures_keep_their_kind)};
     return cmocka_run_group_tests(tests, open_reference, close_reference);
 }
