@@ -39,8 +39,9 @@ check_run by-cmake/digits
 extra=$(nm -D --defined-only "$library/libfovea.so" | awk '$2 ~ /[TDBR]/ && $3 !~ /^__odr_asan/ {print $3}' | while read -r symbol; do
   grep -rqw -- "$symbol" "$source/include/fovea" || echo "$symbol"; done)
 [ -z "$extra" ] || fail "exported, but not public: $extra"
-# The installed program finds the installed data.
+# The installed program finds the installed data, and brings its cases.
 mkdir -p elsewhere && cd elsewhere && "$scratch/prefix/bin/fovea" train --out no-such-folder/x 2>err.txt
 grep -q 'no-such-folder/x' err.txt || fail "the installed program: $(cat err.txt)" # data is read before that
+"$scratch/prefix/bin/fovea" check --backend emulated --op relu >out.txt 2>&1 || fail "the installed check: $(cat out.txt)"
 cd ..
 finish
