@@ -97,7 +97,7 @@ judge() {
       1) judge_verdict "$m" "$tree" "$program" ;;
       99) outcome=killed detail="$(grep -m 1 -o 'AddressSanitizer: [a-z-]*\|runtime error: .*' "$tree/out")" ;;
       124) outcome=killed detail="does not end (timeout)" ;;
-      12[89] | 1[3-9]*) outcome=killed detail="crash, signal $((status - 128)) ($op)" ;;
+      12[89] | 1[3-9]*) judge_crash $((status - 128)) "$tree" ;;
       *) outcome=fault detail="fovea check gave status $status: $(tail -n 1 "$tree/out")" ;;
     esac
     [ $outcome = survived ] || return
@@ -119,6 +119,14 @@ judge_verdict() {
   timeout --foreground 60 bash -c "'$program' $replay" >"$tree/replayed" 2>&1
   status=$?
   [ $status -eq 1 ] || { outcome=fault detail="status $status from the replay: fovea $replay"; }
+}
+
+# A crash must come with last words. They name what ran when it was noticed, which may be after the mistake.
+judge_crash() { # SIGNAL TREE
+  local ran
+  ran=$(sed -n "s/^fovea check: crashed in: .* --pass \([a-z_]*\) .* --kernel \([a-z_]*\) .*'\([a-z0-9_]*\) .*/\3 \1 \2/p" "$2/out")
+  outcome=killed detail="crash, signal $1, in $ran"
+  [ -n "$ran" ] || outcome=fault detail="crash, signal $1, without a word about what ran"
 }
 
 build_error() { # TREE
