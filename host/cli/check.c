@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "cli/check.h"
-#include "cli/crash.h"
+#include "cli/signals.h"
 
 enum { KEY_FILL = 256, KEY_ORDER, KEY_SEED, KEY_THREADS, KEY_FORMAT, KEY_SELF_TEST };
 
@@ -118,12 +118,11 @@ static bool selects(void *user, const fv_kernel *kernel) {
     return fv_filter_matches(&((checking *)user)->options->filter, kernel);
 }
 
-/* What to say if this comparison crashes the program. */
+/* Known before it runs, in case that the program does not survive it. */
 static void on_begin(void *user, const fv_finding *finding) {
-    char words[FV_REPLAY_SIZE + 64], replay[FV_REPLAY_SIZE];
+    char replay[FV_REPLAY_SIZE];
     fv_replay_line(((checking *)user)->options, finding, replay);
-    snprintf(words, sizeof words, "\nfovea check: crashed in: %s\n", replay);
-    fv_crash_words(words);
+    fv_now_running(replay);
 }
 
 static void on_finding(void *user, const fv_finding *finding) {
@@ -284,10 +283,10 @@ static fv_status check(fv_check_options *o, bool *good) {
     FV_TRY_GOTO(status, add_witnesses(o, &survey), done);
     FV_TRY_GOTO(status, gather_cases(o, &c, survey.context), done);
     fv_catch_signals(); /* before the head, whose appearance tells others that the check has begun */
-    fv_crash_guard();
+    fv_catch_crashes();
     fv_report_head(&c.sink, &survey);
     FV_TRY_GOTO(status, fv_survey_run(&survey), done);
-    fv_crash_words("");
+    fv_now_running("");
     FV_TRY_GOTO(status, fv_report_survey(&c.sink, &survey, good), done);
 done:
     fv_report_end(&c.sink);

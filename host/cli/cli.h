@@ -38,11 +38,6 @@ int fv_option_choice(const struct argp_state *state, const char *option, const c
  * message. */
 const char *fv_default_data(char *buffer, size_t size);
 
-/* From here on the first Ctrl-C (or SIGTERM) only asks to stop; the second one kills. fv_caught_signal gives its number,
- * 0 if there was none. */
-void fv_catch_signals(void);
-int fv_caught_signal(void);
-
 /* A progress bar on standard error, drawn only on a terminal and at most ten times a second. */
 typedef struct fv_progress {
     bool terminal, shown;

@@ -2,7 +2,6 @@
 #include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,28 +85,6 @@ const char *fv_default_data(char *buffer, size_t size) {
             return buffer;
     }
     return here;
-}
-
-static volatile sig_atomic_t caught_signal;
-static bool watched; /* somebody sits at a terminal */
-
-static void on_signal(int number) {
-    static const char line[] = "\nstopping at the next chance; once more to stop at once\n";
-    caught_signal = number;
-    const ssize_t written = watched ? write(STDERR_FILENO, line, sizeof line - 1) : 0;
-    (void)written;
-}
-
-void fv_catch_signals(void) {
-    watched = isatty(STDERR_FILENO) != 0;
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
-int fv_caught_signal(void) {
-    return caught_signal;
 }
 
 static double now(void) {

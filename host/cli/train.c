@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/signals.h"
 
 typedef struct arguments {
     const char *backend, *data, *out;

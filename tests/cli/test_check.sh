@@ -135,8 +135,10 @@ check --op relu --format json | head -c 1 >/dev/null
 rm -f out.txt
 "$fovea" check --backend emulated --random 1000000 --op relu >out.txt 2>err.txt &
 until [ -s out.txt ]; do sleep 0.1; done
+sleep 0.5 # into the first cases
 kill -INT $!
 wait $!
 [ $? -eq 130 ] || fail "Ctrl-C gives another status: $(cat err.txt)"
+grep -q "^fovea: now running: fovea check --backend [a-z]* --pass .*'relu elements=" err.txt || fail "Ctrl-C: $(cat err.txt)"
 grep -q '^stopped after [0-9]* of 1000000 cases; passed: ' out.txt || fail "Ctrl-C: $(tail -1 out.txt)"
 finish

@@ -124,7 +124,7 @@ judge_verdict() {
 # A crash must come with last words. They name what ran when it was noticed, which may be after the mistake.
 judge_crash() { # SIGNAL TREE
   local ran
-  ran=$(sed -n "s/^fovea check: crashed in: .* --pass \([a-z_]*\) .* --kernel \([a-z_]*\) .*'\([a-z0-9_]*\) .*/\3 \1 \2/p" "$2/out")
+  ran=$(sed -n "s/^fovea: crashed in: .* --pass \([a-z_]*\) .* --kernel \([a-z_]*\) .*'\([a-z0-9_]*\) .*/\3 \1 \2/p" "$2/out")
   outcome=killed detail="crash, signal $1, in $ran"
   [ -n "$ran" ] || outcome=fault detail="crash, signal $1, without a word about what ran"
 }

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "cli/check.h"
-#include "cli/crash.h"
+#include "cli/signals.h"
 
 static fv_status run_nan(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
     return run_and_add(context, op, state, b, NAN);
@@ -164,7 +164,7 @@ static void tell(void *user, const fv_finding *finding) {
     (void)user;
     char line[FV_REPLAY_SIZE];
     fv_replay_line(&options, finding, line);
-    fv_crash_words(line);
+    fv_now_running(line);
 }
 
 /* What a process that surveys these rows says to its end. */
@@ -185,7 +185,7 @@ static void crash(const fv_kernel *ours, const fv_kernel *vendor, char *words, s
                        .seed = SEED,
                        .on_begin = tell};
         dup2(ends[1], STDERR_FILENO);
-        fv_crash_guard();
+        fv_catch_crashes();
         const fv_status end = fv_survey_run(&s);
         _exit(end == FV_OK ? 0 : 1);
     }
@@ -203,11 +203,14 @@ static void crashes_have_last_words(void **state) {
     (void)state;
     static char words[1 << 16];
     crash(crashing_rows, right_rows, words, sizeof words);
-    expect_in(words, "fovea check --backend ours --pass forward --dtype f32 --kernel crashing --fill exact --seed 5 "
+    expect_in(words, "fovea: crashed in: fovea check --backend ours --pass forward --dtype f32 --kernel crashing "
+                     "--fill exact --seed 5 "
                      "--order reverse --threads 3 'relu elements=8 dtype=f32'");
     crash(right_rows, crashing_rows, words, sizeof words);
-    expect_in(words, "fovea check --backend vendor --pass forward --dtype f32 --fill exact --seed 5 --threads 3 "
-                     "'relu elements=8 dtype=f32'");
+    expect_in(
+        words,
+        "fovea: crashed in: fovea check --backend vendor --pass forward --dtype f32 --fill exact --seed 5 --threads 3 "
+        "'relu elements=8 dtype=f32'");
 }
 
 int main(void) {
