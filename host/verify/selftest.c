@@ -76,29 +76,27 @@ typedef struct fault {
     const char *name;
     fv_fill fill;
     void (*spoil)(const spoiling *s); /* NULL: the kernel is not run at all */
-    fv_role poked;                    /* FV_ROLES: none */
-    int poked_at;                     /* element; negative counts from the end, as in -1 + elements + 1 */
+    fv_role poked;                    /* the tensor that is written to besides; FV_ROLES: none */
+    bool behind;                      /* one element past its end; else at its first */
     const char *deserved;             /* words of the verdict; NULL: passed */
     int64_t wrong;                    /* elements that the verdict must count; 0: any number */
 } fault;
 
-enum { BEHIND = -1 /* one element past the end */ };
-
 static const fault faults[] = {
-    {"none (exact)", FV_EXACT, spoil_nothing, FV_ROLES, 0, NULL, 0},
-    {"none (bounded)", FV_BOUNDED, spoil_nothing, FV_ROLES, 0, NULL, 0},
-    {"a NaN", FV_BOUNDED, spoil_with_nan, FV_ROLES, 0, "1 of them NaN", 1},
-    {"an infinity", FV_BOUNDED, spoil_with_infinity, FV_ROLES, 0, "of y are wrong", 1},
-    {"one wrong element", FV_EXACT, spoil_by_one, FV_ROLES, 0, "of y are wrong", 1},
-    {"one element off by 2 bounds", FV_BOUNDED, spoil_by_two_bounds, FV_ROLES, 0, "of y are wrong", 1},
-    {"all zeros", FV_EXACT, spoil_with_zeros, FV_ROLES, 0, "of y are wrong", 0},
-    {"stale output", FV_EXACT, spoil_with_stale, FV_ROLES, 0, "of y are wrong", 0},
-    {"swapped channels", FV_EXACT, spoil_by_swapping, FV_ROLES, 0, "of y are wrong", 0},
-    {"a kernel that never ran", FV_EXACT, NULL, FV_ROLES, 0, "never written", 0},
-    {"a result that changes from run to run", FV_BOUNDED, spoil_second_run, FV_ROLES, 0, "two runs differ", 0},
-    {"a write of one element behind the output", FV_EXACT, spoil_nothing, FV_Y, BEHIND, "wrote outside y", 0},
-    {"a write of one element behind an input", FV_EXACT, spoil_nothing, FV_W, BEHIND, "wrote outside w", 0},
-    {"a write to an input", FV_EXACT, spoil_nothing, FV_X, 0, "wrote to its input x", 0},
+    {"none (exact)", FV_EXACT, spoil_nothing, FV_ROLES, false, NULL, 0},
+    {"none (bounded)", FV_BOUNDED, spoil_nothing, FV_ROLES, false, NULL, 0},
+    {"a NaN", FV_BOUNDED, spoil_with_nan, FV_ROLES, false, "1 of them NaN", 1},
+    {"an infinity", FV_BOUNDED, spoil_with_infinity, FV_ROLES, false, "of y are wrong", 1},
+    {"one wrong element", FV_EXACT, spoil_by_one, FV_ROLES, false, "of y are wrong", 1},
+    {"one element off by 2 bounds", FV_BOUNDED, spoil_by_two_bounds, FV_ROLES, false, "of y are wrong", 1},
+    {"all zeros", FV_EXACT, spoil_with_zeros, FV_ROLES, false, "of y are wrong", 0},
+    {"stale output", FV_EXACT, spoil_with_stale, FV_ROLES, false, "of y are wrong", 0},
+    {"swapped channels", FV_EXACT, spoil_by_swapping, FV_ROLES, false, "of y are wrong", 0},
+    {"a kernel that never ran", FV_EXACT, NULL, FV_ROLES, false, "never written", 0},
+    {"a result that changes from run to run", FV_BOUNDED, spoil_second_run, FV_ROLES, false, "two runs differ", 0},
+    {"a write of one element behind the output", FV_EXACT, spoil_nothing, FV_Y, true, "wrote outside y", 0},
+    {"a write of one element behind an input", FV_EXACT, spoil_nothing, FV_W, true, "wrote outside w", 0},
+    {"a write to an input", FV_EXACT, spoil_nothing, FV_X, false, "wrote to its input x", 0},
 };
 
 /* ---- the kernel that they are planted in ---- */
@@ -109,7 +107,7 @@ static _Thread_local struct {
     const fault *fault;
     int run;
     double bound;
-    float *stale;
+    const float *stale;
 } plant;
 
 static fv_status spoil_output(fv_context *context, const fv_operation *op, void *device) {
@@ -141,8 +139,7 @@ static fv_status run_planted(fv_context *context, const fv_operation *op, void *
     for (int i = 0; i < count; ++i)
         if (specs[i].role == plant.fault->poked) {
             float *data = buffers->at[specs[i].role];
-            FV_TRY(poke(context, plant.fault->poked_at == BEHIND ? data + fv_shape_elements(&specs[i].shape) : data,
-                        12345));
+            FV_TRY(poke(context, plant.fault->behind ? data + fv_shape_elements(&specs[i].shape) : data, 12345));
         }
     return FV_OK;
 }
@@ -180,6 +177,7 @@ static fv_status try_fault(fv_context *context, const fv_operation *op, const fa
     fv_kernel kernel = *plant.sound;
     fv_trial trial = {0}, other = {0};
     const double *bounds;
+    float *stale = NULL;
     fv_status status;
     FV_TRY_GOTO(status, fv_trial_begin(&trial, op, FV_FORWARD, f->fill, seed), done);
     FV_TRY_GOTO(status, fv_trial_begin(&other, op, FV_FORWARD, f->fill, seed + 1), done);
@@ -187,14 +185,14 @@ static fv_status try_fault(fv_context *context, const fv_operation *op, const fa
     plant.fault = f;
     plant.run = 0;
     plant.bound = bounds ? bounds[PLACE] : 0;
-    plant.stale = stale_result(&other);
+    plant.stale = stale = stale_result(&other);
     kernel.name = "planted";
     kernel.run = run_planted;
-    if (!plant.stale)
+    if (!stale)
         FV_TRY_GOTO(status, fv_fail(FV_NO_MEMORY, "no memory for the self-test"), done);
     FV_TRY_GOTO(status, fv_trial_judge(&trial, context, &kernel, NULL, verdict), done);
 done:
-    free(plant.stale);
+    free(stale);
     fv_trial_end(&trial);
     fv_trial_end(&other);
     return status;
