@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/emulated/emulated.h"
 #include "base/error.h"
 #include "cli/check.h"
 #include "cli/signals.h"
@@ -36,8 +37,16 @@ static void require(const struct argp_state *state, fv_status status) {
         argp_failure(state, FV_EXIT_USAGE, 0, "%s", fv_error_message());
 }
 
+static void choose_fill(const struct argp_state *state, const char *text, fv_check_options *o) {
+    const char *names[FV_FILLS];
+    for (fv_fill fill = 0; fill < FV_FILLS; ++fill) {
+        names[fill] = fv_fill_name(fill);
+        o->fills[fill] = false;
+    }
+    o->fills[fv_option_choice(state, "fill", text, names, FV_FILLS)] = true;
+}
+
 static error_t parse_option(int key, char *text, struct argp_state *state) {
-    static const char *const fills[] = {"exact", "bounded"};
     fv_check_options *o = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
@@ -50,8 +59,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
         o->against = text;
         break;
     case KEY_FILL:
-        o->fills[FV_EXACT] = o->fills[FV_BOUNDED] = false;
-        o->fills[fv_option_choice(state, "fill", text, fills, FV_FILLS)] = true;
+        choose_fill(state, text, o);
         break;
     case 'c':
         require(state, fv_cases_read(&o->cases, text));
@@ -242,8 +250,8 @@ static fv_status gather_cases(fv_check_options *o, const checking *c, const fv_c
         FV_TRY(fv_cases_add(&o->cases, &op, FV_ALL_PASSES));
     }
     if (o->cases.left_out)
-        fprintf(stderr, "fovea check: %" PRId64 " lines left out, the first at %s\n", o->cases.left_out,
-                o->cases.first_left_out);
+        fprintf(stderr, "fovea check: %" PRId64 " case%s left out, wholly or in part, the first at %s\n",
+                o->cases.left_out, o->cases.left_out == 1 ? "" : "s", o->cases.first_left_out);
     return FV_OK;
 }
 
@@ -267,8 +275,8 @@ static fv_status check(fv_check_options *o, bool *good) {
                         .on_finding = on_finding,
                         .on_case = on_case,
                         .user = &c};
-    fv_status status = fv_report_begin(&c.sink, o);
-    FV_TRY_GOTO(status, status, done);
+    fv_status status;
+    FV_TRY_GOTO(status, fv_report_begin(&c.sink, o), done);
     FV_TRY_GOTO(status, open_backend(o, &survey.context), done);
     if (o->self_test) {
         FV_TRY_GOTO(status, refuse_with_self_test(o), done);

@@ -30,9 +30,6 @@ typedef struct fv_check_options {
     bool self_test;
 } fv_check_options;
 
-/* Names of thread orders, by fv_thread_order. */
-extern const char *const fv_order_names[FV_ORDER_VARIED + 1];
-
 /* ---- failures: check_failure.c ---- */
 
 enum { FV_CASE_SIZE = 512, FV_REPLAY_SIZE = 1024, FV_WHERE_SIZE = 256 };

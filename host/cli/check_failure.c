@@ -1,14 +1,12 @@
 /* A failure that its reader can act on: coordinates, a map, the outlier, and one line to paste. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "backends/emulated/emulated.h"
 #include "cli/check.h"
 #include "ops/op.h"
 #include "verify/shrink.h"
-
-const char *const fv_order_names[FV_ORDER_VARIED + 1] = {"forward", "reverse", "random", "varied"};
 
 void fv_replay_line(const fv_check_options *options, const fv_finding *f, char line[FV_REPLAY_SIZE]) {
     char text[FV_CASE_SIZE], more[256] = "", kernel[128] = "";

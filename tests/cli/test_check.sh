@@ -111,6 +111,8 @@ conv2d c=1 h=4 w=4 k=1 kernel=2x2
 TXT
 expect 0 "" check --op conv2d --pass forward --cases foreign.txt
 grep -Eq '^conv2d +forward +f32 +direct +3 +3 ' out.txt || fail "foreign cases: $(cat out.txt)"
+printf -- '--conv --dt=s8,f32\nic1ih4oc1kh2\n' >lacking.txt
+expect 0 "1 case left out, wholly or in part, the first at lacking.txt:2: Fovea has no --dt=s8" check --op conv2d --pass forward --cases lacking.txt
 echo 'relu elements=7' | check --cases - >out.txt 2>err.txt || fail "cases from a pipe: $(cat err.txt)"
 grep -q '^passed: 2 kernels on 1 case' out.txt || fail "cases from a pipe: $(cat out.txt)"
 echo 'relu elements=x' | check --cases - >out.txt 2>err.txt

@@ -10,8 +10,9 @@
 
 extern const fv_kernel *const fv_emulated_tables[];
 
+const char *const fv_order_names[FV_ORDER_VARIED + 1] = {"forward", "reverse", "random", "varied"};
+
 static fv_status open_emulated(fv_context *context, const fv_context_options *options) {
-    static const char *const orders[] = {"forward", "reverse", "random", "varied"};
     const fv_thread_order order = options->thread_order;
     if (order > FV_ORDER_VARIED)
         return fv_fail(FV_BAD_INPUT,
@@ -21,7 +22,7 @@ static fv_status open_emulated(fv_context *context, const fv_context_options *op
     FV_TRY(fv_emulator_create(order, options->seed, &emulator));
     context->device = emulator;
     const int length = snprintf(context->description, sizeof context->description,
-                                "CUDA kernels on the CPU, %s thread order", orders[order]);
+                                "CUDA kernels on the CPU, %s thread order", fv_order_names[order]);
     if (order == FV_ORDER_RANDOM)
         snprintf(context->description + length, sizeof context->description - (size_t)length, ", seed %" PRIu64,
                  options->seed);

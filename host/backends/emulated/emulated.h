@@ -10,6 +10,9 @@
 extern "C" {
 #endif
 
+/* Names of thread orders, by fv_thread_order. */
+extern const char *const fv_order_names[FV_ORDER_VARIED + 1];
+
 typedef struct fv_emulator fv_emulator;
 
 /* seed: of the random orders. It begins with run 0. */
