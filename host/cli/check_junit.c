@@ -23,7 +23,7 @@ static void write_escaped(FILE *stream, const char *text) {
 }
 
 void fv_junit_finding(FILE *stream, const fv_check_options *options, const fv_finding *f) {
-    char text[512];
+    char text[FV_CASE_SIZE];
     fv_operation_print(f->op, text, sizeof text);
     fprintf(stream, "  <testcase classname=\"%s.%s.%s.%s.%s\" name=\"%s %s\"", fv_context_backend(f->context),
             fv_kind_name(f->kernel->kind), fv_pass_name(f->kernel->pass), fv_dtype_name(f->kernel->dtype),
@@ -43,7 +43,7 @@ void fv_junit_finding(FILE *stream, const fv_check_options *options, const fv_fi
         fv_failure_write(memory, options, f);
         fclose(memory);
         fprintf(stream, "\">");
-        write_escaped(stream, details);
+        write_escaped(stream, details ? details : "");
         fprintf(stream, "</failure>\n  </testcase>\n");
     } else {
         fprintf(stream, "\"/>\n  </testcase>\n");

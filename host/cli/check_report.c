@@ -236,8 +236,7 @@ static void add_success(line *l, const fv_report_sink *sink, const fv_survey *su
         add(l, ")");
     }
     for (int i = 0; i < survey->witnesses; ++i)
-        add(l, "; %s agrees on %" PRId64 "", fv_context_backend(survey->witness[i].context),
-            survey->witness[i].opinions);
+        add(l, "; %s agrees on %" PRId64, fv_context_backend(survey->witness[i].context), survey->witness[i].opinions);
 }
 
 static const char *why_nothing(const fv_report_sink *sink, const fv_survey *survey) {

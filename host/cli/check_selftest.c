@@ -1,7 +1,4 @@
 /* fovea check --self-test */
-#include <inttypes.h>
-
-#include "base/error.h"
 #include "cli/check.h"
 #include "verify/selftest.h"
 

@@ -50,8 +50,7 @@ static const struct argp parser = {
     "\vWithin an operation and pass of a backend, the first kernel that can do the case at hand is the one that runs. "
     "A kernel that is not deterministic may give other bits on every run. Tensors that it omits are neither read nor "
     "written. Where a formula is given for its workspace, the letters are the operation's: n, c, h, w, k, p, q and, "
-    "for "
-    "the filter, r, s.\n\nThe exit status is 1 if no kernel matches.",
+    "for the filter, r, s.\n\nThe exit status is 1 if no kernel matches.",
     children,
     NULL,
     NULL};
