@@ -1,7 +1,9 @@
 #include "base/text.h"
 
 #include <ctype.h>
-#include <stddef.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/error.h"
 
@@ -18,4 +20,12 @@ fv_status fv_next_word(const char **text, char word[FV_WORD_SIZE]) {
     word[length] = '\0';
     *text = p;
     return FV_OK;
+}
+
+void fv_append(char *text, size_t size, const char *format, ...) {
+    const size_t length = strlen(text);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text + length, size - length, format, arguments);
+    va_end(arguments);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backends/emulated/emulated.h"
+#include "base/text.h"
 #include "cli/check.h"
 #include "ops/op.h"
 #include "verify/shrink.h"
@@ -11,15 +12,14 @@
 void fv_replay_line(const fv_check_options *options, const fv_finding *f, char line[FV_REPLAY_SIZE]) {
     char text[FV_CASE_SIZE], more[256] = "", kernel[128] = "";
     fv_operation_print(f->op, text, sizeof text);
-    size_t length = 0;
     if (f->kernel)
         snprintf(kernel, sizeof kernel, " --kernel %.100s", f->kernel->name);
     if (options->order >= 0 && !f->witness)
-        length += (size_t)snprintf(more, sizeof more, " --order %s", fv_order_names[options->order]);
+        fv_append(more, sizeof more, " --order %s", fv_order_names[options->order]);
     if (options->threads)
-        length += (size_t)snprintf(more + length, sizeof more - length, " --threads %d", options->threads);
+        fv_append(more, sizeof more, " --threads %d", options->threads);
     if (options->against && !f->witness)
-        snprintf(more + length, sizeof more - length, " --against '%.160s'", options->against);
+        fv_append(more, sizeof more, " --against '%.160s'", options->against);
     snprintf(line, FV_REPLAY_SIZE,
              "fovea check --backend %s --pass %s --dtype %s%s --fill %s --seed %" PRIu64 "%s '%s'",
              fv_context_backend(f->context), fv_pass_name(f->pass), fv_dtype_name(fv_operation_dtype(f->op)), kernel,
@@ -36,17 +36,17 @@ static double plain(double value) {
 static void write_points(FILE *stream, const fv_verdict *v) {
     enum { ROOM = 96 };
     char place[ROOM];
-    int length = snprintf(place, sizeof place, "%s(", fv_role_name(v->spec.role));
+    snprintf(place, ROOM, "%s", fv_role_name(v->spec.role));
     for (int axis = 0; axis < v->spec.shape.rank; ++axis)
-        length += snprintf(place + length, sizeof place - (size_t)length, "%s%c", axis ? "," : "", v->spec.axes[axis]);
+        fv_append(place, ROOM, "%c%c", axis ? ',' : '(', v->spec.axes[axis]);
     fprintf(stream, "  %-20s %16s %16s %12s %12s\n", strcat(place, ")"), "expected", "got", "difference", "bound");
     for (int i = 0; i < v->points; ++i) {
         const fv_point *p = &v->point[i];
         int64_t at[FV_MAX_RANK];
         fv_map_coordinates(&v->spec.shape, p->index, at);
-        length = snprintf(place, sizeof place, "(");
+        place[0] = '\0';
         for (int axis = 0; axis < v->spec.shape.rank; ++axis)
-            length += snprintf(place + length, sizeof place - (size_t)length, "%s%" PRId64, axis ? "," : "", at[axis]);
+            fv_append(place, ROOM, "%c%" PRId64, axis ? ',' : '(', at[axis]);
         fprintf(stream, "  %-20s %16.9g %16.9g %12.3g %12.3g\n", strcat(place, ")"), p->expected, plain(p->got),
                 plain(p->got - p->expected), p->bound);
     }

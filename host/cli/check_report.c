@@ -1,10 +1,10 @@
 /* The report of fovea check: a row per kernel, the failures, and a verdict in one line. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "cli/check.h"
 
 enum { LINE_SIZE = 1024, LISTED_IMPLEMENTATIONS = 8, LISTED_KERNELS = 6 };
@@ -160,24 +160,10 @@ void fv_report_finding(fv_report_sink *sink, const fv_finding *finding) {
 
 /* ---- the verdict ---- */
 
-typedef struct line {
-    char text[LINE_SIZE];
-    size_t length;
-} line;
-
-__attribute__((format(printf, 2, 3))) static void add(line *l, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    const int written = vsnprintf(l->text + l->length, sizeof l->text - l->length, format, arguments);
-    va_end(arguments);
-    if (written > 0)
-        l->length = l->length + (size_t)written < sizeof l->text ? l->length + (size_t)written : sizeof l->text - 1;
-}
-
-static void add_kernel(line *l, const fv_kernel *kernel) {
-    add(l, "%s %s %s", fv_kind_name(kernel->kind), fv_pass_name(kernel->pass), kernel->name);
+static void add_kernel(char line[LINE_SIZE], const fv_kernel *kernel) {
+    fv_append(line, LINE_SIZE, "%s %s %s", fv_kind_name(kernel->kind), fv_pass_name(kernel->pass), kernel->name);
     if (kernel->dtype != FV_F32)
-        add(l, " %s", fv_dtype_name(kernel->dtype));
+        fv_append(line, LINE_SIZE, " %s", fv_dtype_name(kernel->dtype));
 }
 
 static int64_t ran(const fv_survey_row *row) {
@@ -192,7 +178,7 @@ static bool is_idle(const fv_report_sink *sink, const fv_survey *survey, const f
 }
 
 /* Adds what is wrong with the kernels, the first of them by name; returns how many things. */
-static int add_failures(line *l, const fv_report_sink *sink, const fv_survey *survey) {
+static int add_failures(char line[LINE_SIZE], const fv_report_sink *sink, const fv_survey *survey) {
     int faults = 0;
     for (int i = 0; i < survey->row_count; ++i) {
         const fv_survey_row *row = &survey->rows[i];
@@ -201,26 +187,28 @@ static int add_failures(line *l, const fv_report_sink *sink, const fv_survey *su
             continue;
         if (faults++ >= LISTED_KERNELS)
             continue;
-        add(l, faults > 1 ? ", " : "FAILED: ");
-        add_kernel(l, row->kernel);
+        fv_append(line, LINE_SIZE, faults > 1 ? ", " : "FAILED: ");
+        add_kernel(line, row->kernel);
         if (idle)
-            add(l, " (no case exercises it: %s)", *row->idle ? row->idle : "there is none of its operation");
+            fv_append(line, LINE_SIZE, " (no case exercises it: %s)",
+                      *row->idle ? row->idle : "there is none of its operation");
         else
-            add(l, " (%" PRId64 " of %" PRId64 " cases)", row->count[FV_FAILED], row->cases);
+            fv_append(line, LINE_SIZE, " (%" PRId64 " of %" PRId64 " cases)", row->count[FV_FAILED], row->cases);
     }
     if (faults > LISTED_KERNELS)
-        add(l, " and %d more kernels", faults - LISTED_KERNELS);
+        fv_append(line, LINE_SIZE, " and %d more kernels", faults - LISTED_KERNELS);
     for (int i = 0; i < survey->witnesses; ++i)
         if (survey->witness[i].outliers)
-            add(l, "%s%s is the outlier in %" PRId64 " of %" PRId64 " comparisons",
-                faults++ ? ", " : "FAILED: ", fv_context_backend(survey->witness[i].context),
-                survey->witness[i].outliers, survey->witness[i].opinions);
+            fv_append(line, LINE_SIZE, "%s%s is the outlier in %" PRId64 " of %" PRId64 " comparisons",
+                      faults++ ? ", " : "FAILED: ", fv_context_backend(survey->witness[i].context),
+                      survey->witness[i].outliers, survey->witness[i].opinions);
     if (sink->against_reference)
-        add(l, "; the reference is the outlier in %" PRId64 " comparisons", sink->against_reference);
+        fv_append(line, LINE_SIZE, "; the reference is the outlier in %" PRId64 " comparisons",
+                  sink->against_reference);
     return faults;
 }
 
-static void add_success(line *l, const fv_report_sink *sink, const fv_survey *survey) {
+static void add_success(char line[LINE_SIZE], const fv_report_sink *sink, const fv_survey *survey) {
     const fv_survey_row *worst = survey->rows;
     int kernels = 0;
     for (int i = 0; i < survey->row_count; ++i) {
@@ -228,15 +216,16 @@ static void add_success(line *l, const fv_report_sink *sink, const fv_survey *su
         if (survey->rows[i].worst > worst->worst)
             worst = &survey->rows[i];
     }
-    add(l, "passed: %d kernel%s on %" PRId64 " case%s, %" PRId64 " comparisons", kernels, kernels == 1 ? "" : "s",
-        survey->cases_done, survey->cases_done == 1 ? "" : "s", sink->comparisons);
+    fv_append(line, LINE_SIZE, "passed: %d kernel%s on %" PRId64 " case%s, %" PRId64 " comparisons", kernels,
+              kernels == 1 ? "" : "s", survey->cases_done, survey->cases_done == 1 ? "" : "s", sink->comparisons);
     if (worst->worst > 0) {
-        add(l, "; worst error %.2g of its bound (", worst->worst);
-        add_kernel(l, worst->kernel);
-        add(l, ")");
+        fv_append(line, LINE_SIZE, "; worst error %.2g of its bound (", worst->worst);
+        add_kernel(line, worst->kernel);
+        fv_append(line, LINE_SIZE, ")");
     }
     for (int i = 0; i < survey->witnesses; ++i)
-        add(l, "; %s agrees on %" PRId64, fv_context_backend(survey->witness[i].context), survey->witness[i].opinions);
+        fv_append(line, LINE_SIZE, "; %s agrees on %" PRId64, fv_context_backend(survey->witness[i].context),
+                  survey->witness[i].opinions);
 }
 
 static const char *why_nothing(const fv_report_sink *sink, const fv_survey *survey) {
@@ -250,16 +239,17 @@ static const char *why_nothing(const fv_report_sink *sink, const fv_survey *surv
                                        : "no kernel is of these operations and passes";
 }
 
-static bool decide(const fv_report_sink *sink, const fv_survey *survey, line *verdict) {
+static bool decide(const fv_report_sink *sink, const fv_survey *survey, char verdict[LINE_SIZE]) {
     if (survey->cases_done < survey->cases->count)
-        add(verdict, "stopped after %" PRId64 " of %" PRId64 " cases; ", survey->cases_done, survey->cases->count);
+        fv_append(verdict, LINE_SIZE, "stopped after %" PRId64 " of %" PRId64 " cases; ", survey->cases_done,
+                  survey->cases->count);
     if (add_failures(verdict, sink, survey)) {
         if (survey->lost)
-            add(verdict, "; the device stopped working there");
+            fv_append(verdict, LINE_SIZE, "; the device stopped working there");
         return false;
     }
     if (sink->elements == 0) {
-        add(verdict, "FAILED: nothing was compared: %s", why_nothing(sink, survey));
+        fv_append(verdict, LINE_SIZE, "FAILED: nothing was compared: %s", why_nothing(sink, survey));
         return false;
     }
     add_success(verdict, sink, survey);
@@ -330,28 +320,28 @@ static void print_markdown(fv_report_sink *sink, const char *verdict) {
 }
 
 fv_status fv_report_survey(fv_report_sink *sink, const fv_survey *survey, bool *good) {
-    line verdict = {"", 0};
+    char verdict[LINE_SIZE] = "";
     fv_table table;
     fv_status status = FV_OK;
     fv_progress_clear(&sink->progress);
-    *good = decide(sink, survey, &verdict);
+    *good = decide(sink, survey, verdict);
     fv_table_begin(&table, columns, sizeof columns / sizeof columns[0]);
     fill_table(&table, survey);
     switch (sink->options->format) {
     case FV_FORMAT_JSON:
-        status = fv_json_print(sink, survey, &table, verdict.text, *good);
+        status = fv_json_print(sink, survey, &table, verdict, *good);
         break;
     case FV_FORMAT_JUNIT:
-        fv_junit_print(sink, survey, verdict.text, *good);
+        fv_junit_print(sink, survey, verdict, *good);
         break;
     case FV_FORMAT_CSV:
         status = fv_table_print(&table, FV_FORMAT_CSV);
-        fprintf(stderr, "fovea check: %s\n", verdict.text);
+        fprintf(stderr, "fovea check: %s\n", verdict);
         break;
     case FV_FORMAT_MARKDOWN:
         say_head(survey);
         status = fv_table_print(&table, FV_FORMAT_MARKDOWN);
-        print_markdown(sink, verdict.text);
+        print_markdown(sink, verdict);
         break;
     default:
         status = fv_table_print(&table, FV_FORMAT_TABLE);
@@ -360,7 +350,7 @@ fv_status fv_report_survey(fv_report_sink *sink, const fv_survey *survey, bool *
                    sink->failures - sink->shown);
         fv_say("\n");
         say_implementations(survey);
-        fv_say("%s\n", verdict.text);
+        fv_say("%s\n", verdict);
     }
     fv_table_release(&table);
     return status;

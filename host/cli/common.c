@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "cli/cli.h"
 
 int fv_report(const char *command, fv_status status) {
@@ -56,13 +57,11 @@ double fv_option_positive(const struct argp_state *state, const char *option, co
 int fv_option_choice(const struct argp_state *state, const char *option, const char *text, const char *const *names,
                      int count) {
     char list[512] = "";
-    size_t length = 0;
     for (int i = 0; i < count; ++i) {
         if (!strcmp(text, names[i]))
             return i;
         const char *before = i == 0 ? "" : i == count - 1 ? " or " : ", ";
-        if (length < sizeof list)
-            length += (size_t)snprintf(list + length, sizeof list - length, "%s%s", before, names[i]);
+        fv_append(list, sizeof list, "%s%s", before, names[i]);
     }
     argp_failure(state, FV_EXIT_USAGE, 0, "--%s=%s: expected %s", option, text, list);
     return 0;

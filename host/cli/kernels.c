@@ -1,6 +1,7 @@
 /* fovea kernels: lists the kernel table of every backend in the build. No device is opened. */
 #include <stdio.h>
 
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/filter.h"
 #include "cli/table.h"
@@ -70,12 +71,10 @@ enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
 /* The names of a set of roles, separated by blanks. */
 static void list_roles(unsigned roles, char *text, size_t size) {
-    size_t length = 0;
     text[0] = '\0';
     for (int role = 0; role < FV_ROLES; ++role)
-        if (roles >> role & 1 && length < size)
-            length +=
-                (size_t)snprintf(text + length, size - length, "%s%s", length ? " " : "", fv_role_name((fv_role)role));
+        if (roles >> role & 1)
+            fv_append(text, size, "%s%s", *text ? " " : "", fv_role_name((fv_role)role));
 }
 
 static void append_kernel(fv_table *table, const fv_backend *backend, const fv_kernel *kernel) {

@@ -64,8 +64,7 @@ static fv_status add_default(char *fields, size_t size, const char *key, const c
         if (!strncmp(word, key, length) && word[length] == '=')
             return FV_OK;
     } while (*word);
-    const size_t used = strlen(fields);
-    snprintf(fields + used, size - used, " %s=%s", key, value);
+    fv_append(fields, size, " %s=%s", key, value);
     return FV_OK;
 }
 

@@ -1,9 +1,8 @@
 #include "verify/map.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
+
+#include "base/text.h"
 
 static int64_t cells_of(int64_t extent, int64_t most) {
     return extent < most ? extent : most;
@@ -111,20 +110,6 @@ bool fv_map_row(const fv_error_map *map, int row, char drawing[FV_MAP_CELLS + 1]
 
 /* ---- the description in words ---- */
 
-typedef struct line {
-    char *text;
-    size_t size, length;
-} line;
-
-__attribute__((format(printf, 2, 3))) static void say(line *l, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    const int written = vsnprintf(l->text + l->length, l->size - l->length, format, arguments);
-    va_end(arguments);
-    if (written > 0)
-        l->length = l->length + (size_t)written < l->size ? l->length + (size_t)written : l->size - 1;
-}
-
 /* The step of the places with errors if they are evenly spaced from low to high; 0 if not, or if the axis is too long
  * to tell. */
 static int64_t spacing(const fv_error_map *map, int axis) {
@@ -140,33 +125,36 @@ static int64_t spacing(const fv_error_map *map, int axis) {
     return (high - low) % step == 0 ? step : 0;
 }
 
-static void describe_axis(const fv_error_map *map, int axis, char letter, line *l) {
+static void describe_axis(const fv_error_map *map, int axis, char letter, char *text, size_t size) {
     const int64_t low = map->low[axis], high = map->high[axis], last = map->shape.dim[axis] - 1;
     const int64_t step = spacing(map, axis);
     if (low == 0 && high == last && (step == 1 || last > FV_MAP_CELLS - 1))
         return; /* nothing is special about this axis */
-    say(l, l->length ? ", " : "");
+    if (*text)
+        fv_append(text, size, ", ");
     if (low == high)
-        say(l, "%c=%" PRId64 "%s", letter, low, low == last ? " (the last)" : low == 0 ? " (the first)" : "");
+        fv_append(text, size, "%c=%" PRId64 "%s", letter, low,
+                  low == last ? " (the last)"
+                  : low == 0  ? " (the first)"
+                              : "");
     else if (low == 0 && high == last && step == last)
-        say(l, "%c=0 and %" PRId64 " (the border)", letter, last);
+        fv_append(text, size, "%c=0 and %" PRId64 " (the border)", letter, last);
     else if (step > 1)
-        say(l, "%c=%" PRId64 "..%" PRId64 " in steps of %" PRId64, letter, low, high, step);
+        fv_append(text, size, "%c=%" PRId64 "..%" PRId64 " in steps of %" PRId64, letter, low, high, step);
     else if (high == last)
-        say(l, "%c=%" PRId64 "..%" PRId64 " (the last %" PRId64 " of %" PRId64 ")", letter, low, high, last - low + 1,
-            last + 1);
+        fv_append(text, size, "%c=%" PRId64 "..%" PRId64 " (the last %" PRId64 " of %" PRId64 ")", letter, low, high,
+                  last - low + 1, last + 1);
     else
-        say(l, "%c=%" PRId64 "..%" PRId64 " of %" PRId64, letter, low, high, last + 1);
+        fv_append(text, size, "%c=%" PRId64 "..%" PRId64 " of %" PRId64, letter, low, high, last + 1);
 }
 
 void fv_map_describe(const fv_error_map *map, const char *axes, char *text, size_t size) {
-    line l = {text, size, 0};
     *text = '\0';
     if (map->down >= 0 && map->inside == 0 && map->shape.dim[map->down] > 2 && map->shape.dim[map->across] > 2)
-        say(&l, "on the border of %c x %c", axes[map->down], axes[map->across]);
+        fv_append(text, size, "on the border of %c x %c", axes[map->down], axes[map->across]);
     for (int axis = 0; axis < map->shape.rank; ++axis)
         if (map->shape.dim[axis] > 1)
-            describe_axis(map, axis, axes[axis], &l);
-    if (l.length == 0)
-        say(&l, map->errors == fv_shape_elements(&map->shape) ? "everywhere" : "all over");
+            describe_axis(map, axis, axes[axis], text, size);
+    if (!*text)
+        fv_append(text, size, map->errors == fv_shape_elements(&map->shape) ? "everywhere" : "all over");
 }

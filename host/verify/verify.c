@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "ops/op.h"
 #include "verify/guard.h"
 
@@ -196,15 +197,13 @@ static fv_status compare(session *s, int i, fv_verdict *verdict, expectations *e
 }
 
 static void say_wrong(const fv_verdict *verdict, char *text, size_t size) {
-    const int64_t elements = fv_shape_elements(&verdict->spec.shape);
-    int length = snprintf(text, size, "%" PRId64 " of %" PRId64 " elements of %s are wrong", verdict->wrong, elements,
-                          fv_role_name(verdict->spec.role));
+    snprintf(text, size, "%" PRId64 " of %" PRId64 " elements of %s are wrong", verdict->wrong,
+             fv_shape_elements(&verdict->spec.shape), fv_role_name(verdict->spec.role));
     if (verdict->unwritten)
-        length +=
-            snprintf(text + length, size - (size_t)length,
-                     ", %" PRId64 " of them poison (never written, or taken from what never was)", verdict->unwritten);
+        fv_append(text, size, ", %" PRId64 " of them poison (never written, or taken from what never was)",
+                  verdict->unwritten);
     if (verdict->nan)
-        snprintf(text + length, size - (size_t)length, ", %" PRId64 " of them NaN", verdict->nan);
+        fv_append(text, size, ", %" PRId64 " of them NaN", verdict->nan);
 }
 
 static fv_status compare_all(session *s, fv_verdict *verdict) {
@@ -232,9 +231,8 @@ static void judge_difference(session *s, const fv_verdict *second) {
     const char *why = s->context->backend->begin_run
                           ? "two runs differ with the order of the threads: a barrier is missing, or they race"
                           : "two runs differ, but the table calls it deterministic";
-    const size_t length = strlen(verdict->reason);
     if (verdict->outcome == FV_FAILED) {
-        snprintf(verdict->reason + length, sizeof verdict->reason - length, "; %s", why);
+        fv_append(verdict->reason, sizeof verdict->reason, "; %s", why);
         return;
     }
     char text[192] = "";

@@ -7,6 +7,7 @@
 
 #include "backends/kernel.h"
 #include "base/error.h"
+#include "base/text.h"
 
 extern const fv_kernel *const fv_emulated_tables[];
 
@@ -21,11 +22,10 @@ static fv_status open_emulated(fv_context *context, const fv_context_options *op
     fv_emulator *emulator;
     FV_TRY(fv_emulator_create(order, options->seed, &emulator));
     context->device = emulator;
-    const int length = snprintf(context->description, sizeof context->description,
-                                "CUDA kernels on the CPU, %s thread order", fv_order_names[order]);
+    snprintf(context->description, sizeof context->description, "CUDA kernels on the CPU, %s thread order",
+             fv_order_names[order]);
     if (order == FV_ORDER_RANDOM)
-        snprintf(context->description + length, sizeof context->description - (size_t)length, ", seed %" PRIu64,
-                 options->seed);
+        fv_append(context->description, sizeof context->description, ", seed %" PRIu64, options->seed);
     return FV_OK;
 }
 
