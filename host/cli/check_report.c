@@ -196,7 +196,8 @@ static int add_failures(char line[LINE_SIZE], const fv_report_sink *sink, const 
             fv_append(line, LINE_SIZE, " (%" PRId64 " of %" PRId64 " cases)", row->count[FV_FAILED], row->cases);
     }
     if (faults > LISTED_KERNELS)
-        fv_append(line, LINE_SIZE, " and %d more kernels", faults - LISTED_KERNELS);
+        fv_append(line, LINE_SIZE, " and %d more kernel%s", faults - LISTED_KERNELS,
+                  faults - LISTED_KERNELS == 1 ? "" : "s");
     for (int i = 0; i < survey->witnesses; ++i)
         if (survey->witness[i].outliers)
             fv_append(line, LINE_SIZE, "%s%s is the outlier in %" PRId64 " of %" PRId64 " comparisons",
