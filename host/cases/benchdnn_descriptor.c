@@ -28,11 +28,12 @@ typedef struct descriptor {
 
 enum { CONV = 1 << FV_BENCHDNN_CONV, POOL = 1 << FV_BENCHDNN_POOL, IP = 1 << FV_BENCHDNN_IP, WINDOW = CONV | POOL };
 
-#define AXIS(letter, member, drivers)                                                                                  \
-    {#letter "d", offsetof(descriptor, axis[DEPTH].member), drivers},                                                  \
-        {#letter "h", offsetof(descriptor, axis[HEIGHT].member), drivers}, {                                           \
-#letter "w", offsetof(descriptor, axis[WIDTH].member), drivers                                                 \
-    }
+/* clang-format off */
+#define AXIS(letter, member, drivers) \
+    {#letter "d", offsetof(descriptor, axis[DEPTH].member), drivers}, \
+    {#letter "h", offsetof(descriptor, axis[HEIGHT].member), drivers}, \
+    {#letter "w", offsetof(descriptor, axis[WIDTH].member), drivers}
+/* clang-format on */
 
 static const struct {
     const char *name;
@@ -156,9 +157,10 @@ static fv_status window(fv_benchdnn_driver driver, const char *text, descriptor 
                         const char **reason) {
     bool given[AXES];
     for (int i = 0; i < AXES; ++i) {
-        given[i] = !is_absent(driver, &d->axis[i]);
+        extent *axis = &d->axis[i];
+        given[i] = !is_absent(driver, axis);
         if (given[i])
-            FV_TRY(deduce(text, "dhw"[i], &d -> axis[i]));
+            FV_TRY(deduce(text, "dhw"[i], axis));
     }
     if (!given[DEPTH] && !given[HEIGHT] && !given[WIDTH])
         return fv_fail(FV_BAD_INPUT, "'%.80s': expected an image and a window, such as ih56kh3", text);

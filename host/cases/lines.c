@@ -94,8 +94,7 @@ bool fv_read_extent(const char **text, int64_t *value) {
 }
 
 bool fv_axis_fit(fv_axis *axis, int64_t output) {
-    const int64_t span = axis->dilation * (axis->filter - 1) + 1;
-    const int64_t least = (output - 1) * axis->stride + span - axis->input - axis->pad_before;
+    const int64_t least = (output - 1) * axis->stride + fv_axis_span(axis) - axis->input - axis->pad_before;
     const int64_t choices[] = {axis->pad_before, least, 0};
     if (axis->pad_before < 0)
         return false;

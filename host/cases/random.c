@@ -66,10 +66,6 @@ static int64_t channels(draw *d) {
 
 /* ---- windows ---- */
 
-static int64_t span_of(const fv_axis *axis) {
-    return axis->dilation * (axis->filter - 1) + 1;
-}
-
 /* Shares `total` pixels of padding out to both sides: evenly, anyhow, or all to one side. */
 static void share_padding(draw *d, fv_axis *axis, int64_t total) {
     axis->pad_before = chance(d, 40) ? total / 2 : chance(d, 50) ? below(d, total + 1) : chance(d, 50) ? total : 0;
@@ -112,28 +108,28 @@ static fv_axis draw_axis(draw *d, corner at) {
         axis.input = fv_max(axis.input, extent(d));
         break;
     case WHOLE:
-        share_padding(d, &axis, chance(d, 50) ? 0 : below(d, span_of(&axis)));
-        axis.input = span_of(&axis) - axis.pad_before - axis.pad_after;
+        share_padding(d, &axis, chance(d, 50) ? 0 : below(d, fv_axis_span(&axis)));
+        axis.input = fv_axis_span(&axis) - axis.pad_before - axis.pad_after;
         break;
     case LARGER:
         axis.filter = PICK(d, 2, 3, 4, 5, 7, 9);
-        axis.input = 1 + below(d, span_of(&axis) - 1);
-        share_padding(d, &axis, span_of(&axis) - axis.input + below(d, 4));
+        axis.input = 1 + below(d, fv_axis_span(&axis) - 1);
+        share_padding(d, &axis, fv_axis_span(&axis) - axis.input + below(d, 4));
         break;
     case STEPPING:
-        axis.stride = span_of(&axis) + 1 + below(d, 4);
+        axis.stride = fv_axis_span(&axis) + 1 + below(d, 4);
         break;
     case WIDE_PADS:
         axis.input = PICK(d, 1, 2, 3, 4, 5, 7, 8, 9);
-        axis.pad_before = chance(d, 70) ? span_of(&axis) + below(d, 3) : below(d, 3);
-        axis.pad_after = chance(d, 70) ? span_of(&axis) + below(d, 3) : below(d, 3);
+        axis.pad_before = chance(d, 70) ? fv_axis_span(&axis) + below(d, 3) : below(d, 3);
+        axis.pad_after = chance(d, 70) ? fv_axis_span(&axis) + below(d, 3) : below(d, 3);
         break;
     case SPREAD:
     case FAR_SPREAD:
         axis.filter = PICK(d, 2, 3, 3, 4);
         axis.input = PICK(d, 1, 2, 3, 4, 5, 7, 8, 9);
         axis.dilation = at == SPREAD ? axis.input + below(d, 4) : PICK(d, 60, 64, 111, 128);
-        share_padding(d, &axis, span_of(&axis) - axis.input + below(d, 9));
+        share_padding(d, &axis, fv_axis_span(&axis) - axis.input + below(d, 9));
         break;
     case LONG:
         axis.input = PICK(d, 100, 127, 128, 129, 200, 255, 257, 300, 513, 1025);
@@ -341,9 +337,7 @@ static bool meets_image(const fv_axis *axis) {
 static bool says_something(const fv_operation *op) {
     if (op->kind != FV_CONV2D && op->kind != FV_MAXPOOL)
         return true;
-    const fv_window2d *d = &op->window;
-    const fv_axis v = {d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h};
-    const fv_axis h = {d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w};
+    const fv_axis v = fv_window_vertical(&op->window), h = fv_window_horizontal(&op->window);
     return meets_image(&v) && meets_image(&h);
 }
 

@@ -77,13 +77,17 @@ typedef struct fv_axis {
     int64_t input, filter, stride, pad_before, pad_after, dilation;
 } fv_axis;
 
+/* Input pixels from the window's first tap to its last. */
+int64_t fv_axis_span(const fv_axis *axis);
+
 /* floor((input + pads - dilation*(filter-1) - 1) / stride) + 1; 0 if the window does not fit. */
 int64_t fv_axis_output(const fv_axis *axis);
 
 /* Checks one axis and that its output is not empty; `which` is "height" or "width". */
 fv_status fv_axis_validate(const char *name, const char *which, const fv_axis *axis);
 
-/* For operations that begin with fv_window2d: their images' and their window's fields; "same" padding; all checks. */
+/* For operations that begin with fv_window2d: their images' and their window's fields; "same" padding; all checks; the
+ * axes. */
 /* clang-format off */
 #define FV_IMAGE_FIELDS \
     {"n", FV_FIELD_COUNT, offsetof(fv_window2d, n), "1"}, \
@@ -98,6 +102,8 @@ fv_status fv_axis_validate(const char *name, const char *which, const fv_axis *a
 /* clang-format on */
 void fv_window_resolve(fv_operation *op);
 fv_status fv_window_validate(const char *name, const fv_window2d *window);
+fv_axis fv_window_vertical(const fv_window2d *window);
+fv_axis fv_window_horizontal(const fv_window2d *window);
 
 /* Padding that makes output = ceil(input/stride); an odd rest goes to the end (TensorFlow's rule). */
 void fv_axis_same(const fv_axis *axis, int64_t *pad_before, int64_t *pad_after);

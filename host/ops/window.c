@@ -13,13 +13,12 @@
 BEGINS_LIKE_A_WINDOW(fv_conv2d);
 BEGINS_LIKE_A_WINDOW(fv_maxpool);
 
-/* Input pixels from the window's first tap to its last. */
-static int64_t span(const fv_axis *axis) {
+int64_t fv_axis_span(const fv_axis *axis) {
     return axis->dilation * (axis->filter - 1) + 1;
 }
 
 int64_t fv_axis_output(const fv_axis *axis) {
-    const int64_t room = axis->input + axis->pad_before + axis->pad_after - span(axis);
+    const int64_t room = axis->input + axis->pad_before + axis->pad_after - fv_axis_span(axis);
     return room < 0 ? 0 : room / axis->stride + 1;
 }
 
@@ -39,9 +38,9 @@ fv_status fv_axis_validate(const char *name, const char *which, const fv_axis *a
         return fv_fail(FV_BAD_INPUT,
                        "%s: %s: the window spans %" PRId64 " pixels (kernel %" PRId64 ", dilation %" PRId64
                        "), more than the padded input's %" PRId64,
-                       name, which, span(axis), axis->filter, axis->dilation,
+                       name, which, fv_axis_span(axis), axis->filter, axis->dilation,
                        axis->input + axis->pad_before + axis->pad_after);
-    if (axis->input + axis->pad_before + axis->pad_after + span(axis) > INT32_MAX)
+    if (axis->input + axis->pad_before + axis->pad_after + fv_axis_span(axis) > INT32_MAX)
         return fv_fail(FV_BAD_INPUT, "%s: %s: padded input and window together exceed 2^31-1 pixels", name, which);
     return FV_OK;
 }
@@ -52,16 +51,16 @@ void fv_axis_same(const fv_axis *axis, int64_t *pad_before, int64_t *pad_after) 
         axis->stride > INT32_MAX || axis->filter > INT32_MAX || axis->dilation > INT32_MAX)
         return; /* validation will refuse these by name */
     const int64_t output = (axis->input + axis->stride - 1) / axis->stride;
-    const int64_t total = fv_max((output - 1) * axis->stride + span(axis) - axis->input, 0);
+    const int64_t total = fv_max((output - 1) * axis->stride + fv_axis_span(axis) - axis->input, 0);
     *pad_before = total / 2;
     *pad_after = total - total / 2;
 }
 
-static fv_axis vertical(const fv_window2d *d) {
+fv_axis fv_window_vertical(const fv_window2d *d) {
     return (fv_axis){d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h};
 }
 
-static fv_axis horizontal(const fv_window2d *d) {
+fv_axis fv_window_horizontal(const fv_window2d *d) {
     return (fv_axis){d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w};
 }
 
@@ -69,7 +68,7 @@ void fv_window_resolve(fv_operation *op) {
     fv_window2d *d = &op->window;
     if (d->pad_top != FV_PAD_SAME)
         return;
-    const fv_axis v = vertical(d), h = horizontal(d);
+    const fv_axis v = fv_window_vertical(d), h = fv_window_horizontal(d);
     fv_axis_same(&v, &d->pad_top, &d->pad_bottom);
     fv_axis_same(&h, &d->pad_left, &d->pad_right);
 }
@@ -79,7 +78,7 @@ fv_status fv_window_validate(const char *name, const fv_window2d *d) {
     FV_TRY(fv_require_count(name, "c", d->c, 1));
     FV_TRY(fv_require_count(name, "h", d->h, 1));
     FV_TRY(fv_require_count(name, "w", d->w, 1));
-    const fv_axis v = vertical(d), h = horizontal(d);
+    const fv_axis v = fv_window_vertical(d), h = fv_window_horizontal(d);
     FV_TRY(fv_axis_validate(name, "height", &v));
     return fv_axis_validate(name, "width", &h);
 }

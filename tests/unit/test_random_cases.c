@@ -90,32 +90,20 @@ static void seeds_and_indices_matter(void **state) {
 
 /* ---- corners ---- */
 
-static fv_axis vertical(const fv_window2d *d) {
-    return (fv_axis){d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h};
-}
-
-static fv_axis horizontal(const fv_window2d *d) {
-    return (fv_axis){d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w};
-}
-
-static int64_t span(const fv_axis *a) {
-    return a->dilation * (a->filter - 1) + 1;
-}
-
 static bool whole(const fv_axis *a) {
-    return a->filter > 1 && span(a) == a->input + a->pad_before + a->pad_after;
+    return a->filter > 1 && fv_axis_span(a) == a->input + a->pad_before + a->pad_after;
 }
 
 static bool larger(const fv_axis *a) {
-    return span(a) > a->input;
+    return fv_axis_span(a) > a->input;
 }
 
 static bool stepping(const fv_axis *a) {
-    return a->stride > span(a) && fv_axis_output(a) > 1;
+    return a->stride > fv_axis_span(a) && fv_axis_output(a) > 1;
 }
 
 static bool wide_pads(const fv_axis *a) {
-    return a->pad_before >= span(a) || a->pad_after >= span(a);
+    return a->pad_before >= fv_axis_span(a) || a->pad_after >= fv_axis_span(a);
 }
 
 static bool uneven_pads(const fv_axis *a) {
@@ -143,7 +131,7 @@ static bool odd(const fv_axis *a) {
 }
 
 static bool rest_dropped(const fv_axis *a) {
-    return (a->input + a->pad_before + a->pad_after - span(a)) % a->stride != 0;
+    return (a->input + a->pad_before + a->pad_after - fv_axis_span(a)) % a->stride != 0;
 }
 
 /* How often each corner was met, in the order in which they are noted for every operation. */
@@ -168,7 +156,7 @@ static void note(tally *t, const char *name, int least, bool met) {
 }
 
 static void note_axes(tally *t, const char *name, int least, bool (*met)(const fv_axis *), const fv_operation *op) {
-    const fv_axis v = vertical(&op->window), h = horizontal(&op->window);
+    const fv_axis v = fv_window_vertical(&op->window), h = fv_window_horizontal(&op->window);
     note_at(t, name, ", height", least, met(&v));
     note_at(t, name, ", width", least, met(&h));
 }
