@@ -1,6 +1,7 @@
 /* The kernel table and the backend vtable: everything a backend is to the rest of the library.
  *
- * A kernel variant is one row. Selection, verification and tests walk the rows; nothing else dispatches. To add a kernel, write its run function and add its row to the array at the end of the same file.
+ * A kernel variant is one row. Selection, verification and tests walk the rows; nothing else dispatches. To add a
+ * kernel, write its run function and add its row to the array at the end of the same file.
  */
 #ifndef FOVEA_BACKENDS_KERNEL_H
 #define FOVEA_BACKENDS_KERNEL_H
@@ -42,7 +43,7 @@ typedef struct fv_kernel {
     const char *name;   /* method, such as "direct_tile"; unique per kind, pass, dtype and backend */
     int min_capability; /* least compute capability, 80 for sm_80; 0 where that means nothing */
     bool deterministic; /* the same bits on every run */
-    bool on_request;    /* never selected for an operation, only verified and measured: a yardstick in other arithmetic */
+    bool on_request;    /* a yardstick in other arithmetic: verified and measured, never selected for an operation */
     unsigned omits;     /* bit set of roles that the pass has, but this kernel neither reads nor writes */
 
     /* NULL if the kernel can do this operation, else why not (a string that stays valid). Optional: NULL means

@@ -44,7 +44,8 @@ void fv_cases_leave_out(fv_case_list *list, const fv_place *place, const char *r
  * all passes. As with the functions below, a failure leaves what came before it in the list. */
 fv_status fv_cases_add_text(fv_case_list *list, const char *text);
 
-/* A file of cases, which may be empty; "-" is standard input. FV_BAD_INPUT "FILE:LINE: why" at the first line that is none. */
+/* A file of cases, which may be empty; "-" is standard input. FV_BAD_INPUT "FILE:LINE: why" at the first line that is
+ * none. */
 fv_status fv_cases_read(fv_case_list *list, const char *path);
 
 /* The same for a file's text; `path` is for messages and for what the text includes. */

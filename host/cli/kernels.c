@@ -48,7 +48,8 @@ static const struct argp parser = {
     parse_option,
     NULL,
     "List the kernels of every backend in this build, whether or not their device is here."
-    "\vWithin an operation and pass of a backend, the first kernel that can do the case at hand is the one that runs. "
+    "\vWithin an operation and pass of a backend, the first kernel that can do the case at hand is the one that runs; "
+    "those named *_fastest are yardsticks for fovea check and never chosen. "
     "A kernel that is not deterministic may give other bits on every run. Tensors that it omits are neither read nor "
     "written. Where a formula is given for its workspace, the letters are the operation's: n, c, h, w, k, p, q and, "
     "for the filter, r, s.\n\nThe exit status is 1 if no kernel matches.",

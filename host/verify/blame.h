@@ -8,7 +8,7 @@
 /* What a kernel made of a trial. */
 typedef struct fv_opinion {
     fv_context *context;
-    const fv_kernel *kernel; /* NULL: it has none that can do the case */
+    const fv_kernel *kernel; /* NULL: it has no opinion */
     fv_verdict verdict;
     fv_host_tensors outputs; /* in double */
 } fv_opinion;

@@ -1,5 +1,5 @@
-/* Cross-checking a whole kernel table: every row on every case, exact and bounded, against the reference and, as second
- * opinions, other backends. */
+/* Cross-checking a whole kernel table: every row on every case of its operation and pass, whatever dtype the case has,
+ * exact and bounded, against the reference and, as second opinions, other backends. */
 #ifndef FOVEA_VERIFY_SURVEY_H
 #define FOVEA_VERIFY_SURVEY_H
 
@@ -36,16 +36,16 @@ typedef struct fv_implementation {
     int64_t comparisons;
 } fv_implementation;
 
-/* One comparison. */
+/* One comparison. Before it, in on_begin, what came out is not set. */
 typedef struct fv_finding {
     fv_context *context;
-    const fv_kernel *kernel;
+    const fv_kernel *kernel; /* NULL in on_begin: it is for a witness to choose */
     fv_pass pass;
-    bool witness; /* the kernel is a second opinion that turned out to be the outlier */
-    const fv_operation *op;
+    bool witness; /* the kernel is a second opinion; after the comparison, one that turned out to be the outlier */
+    const fv_operation *op; /* in the dtype of the comparison */
     fv_fill fill;
     const fv_verdict *verdict;
-    const char *outlier; /* where elements are wrong: see fv_outlier */
+    const char *outlier; /* of a failure, see fv_outlier; else "" */
     const fv_opinion *others;
     int other_count;
 } fv_finding;
@@ -59,11 +59,10 @@ typedef struct fv_survey {
     bool fills[FV_FILLS];
     uint64_t seed;
     bool (*selects)(void *user, const fv_kernel *kernel); /* NULL: every row */
-    /* Before every comparison, with context, pass, operation and fill, and the kernel unless it is for a witness to
-     * choose; optional. */
+    /* Before and after every comparison, and after every case (false: stop); each may be NULL. */
     void (*on_begin)(void *user, const fv_finding *finding);
-    void (*on_finding)(void *user, const fv_finding *finding); /* after every comparison */
-    bool (*on_case)(void *user, int64_t done, int64_t all);    /* after every case; false: stop */
+    void (*on_finding)(void *user, const fv_finding *finding);
+    bool (*on_case)(void *user, int64_t done, int64_t all);
     void *user;
 
     /* what came out */
