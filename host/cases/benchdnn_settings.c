@@ -115,12 +115,20 @@ static judgement judge_bias_type(const char *value) {
 
 /* Winograd's and the direct algorithm compute the same convolution, and which of them a kernel uses is its affair. */
 static judgement judge_algorithm(const char *value) {
-    static const char *const names[] = {
-        "max",  "pooling_max",      "direct", "convolution_direct",          "auto",  "convolution_auto",
-        "wino", "convolution_wino", "avg_np", "pooling_avg_exclude_padding", "avg_p", "pooling_avg_include_padding"};
-    for (size_t i = 0; i < COUNT(names); ++i)
-        if (!strcasecmp(value, names[i]))
-            return i < 8 ? OURS : OTHER;
+    static const struct {
+        const char *name;
+        judgement judgement;
+    } algorithms[] = {
+        {"max", OURS},     {"pooling_max", OURS},
+        {"direct", OURS},  {"convolution_direct", OURS},
+        {"auto", OURS},    {"convolution_auto", OURS},
+        {"wino", OURS},    {"convolution_wino", OURS},
+        {"avg_np", OTHER}, {"pooling_avg_exclude_padding", OTHER},
+        {"avg_p", OTHER},  {"pooling_avg_include_padding", OTHER},
+    };
+    for (size_t i = 0; i < COUNT(algorithms); ++i)
+        if (!strcasecmp(value, algorithms[i].name))
+            return algorithms[i].judgement;
     return UNKNOWN;
 }
 
@@ -153,6 +161,7 @@ static const struct {
     {"attr-rounding-mode", ATTRIBUTES + 6, judge_attribute, ""},
     {"attr-acc-mode", ATTRIBUTES + 7, judge_accumulation, ""},
 };
+_Static_assert(ATTRIBUTES + 7 < FV_BENCHDNN_CHOICES, "a choice beyond those that settings hold");
 
 static fv_status set_choice(fv_benchdnn_settings *s, size_t option, char *values) {
     fv_benchdnn_choice made = {.ours = false};

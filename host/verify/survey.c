@@ -37,26 +37,33 @@ typedef struct hearing {
     fv_opinion others[FV_MAX_WITNESSES];
 } hearing;
 
-static void report(hearing *h, const fv_opinion *opinion, bool witness, const char *outlier) {
-    const fv_survey *s = h->survey;
-    const fv_finding finding = {opinion->context, opinion->kernel,   h->pass, witness,   h->op,
-                                h->fill,          &opinion->verdict, outlier, h->others, s->witnesses};
-    if (s->on_finding)
-        s->on_finding(s->user, &finding);
+static fv_finding finding_of(const hearing *h, fv_context *context, const fv_kernel *kernel) {
+    return (fv_finding){.context = context,
+                        .kernel = kernel,
+                        .pass = h->pass,
+                        .witness = context != h->survey->context,
+                        .op = h->op,
+                        .fill = h->fill,
+                        .outlier = ""};
 }
 
 /* What is about to run. */
 static void announce(const hearing *h, fv_context *context, const fv_kernel *kernel) {
     const fv_survey *s = h->survey;
-    const fv_finding finding = {.context = context,
-                                .kernel = kernel,
-                                .pass = h->pass,
-                                .witness = context != s->context,
-                                .op = h->op,
-                                .fill = h->fill,
-                                .outlier = ""};
+    const fv_finding finding = finding_of(h, context, kernel);
     if (s->on_begin)
         s->on_begin(s->user, &finding);
+}
+
+static void report(const hearing *h, const fv_opinion *opinion, const char *outlier) {
+    const fv_survey *s = h->survey;
+    fv_finding finding = finding_of(h, opinion->context, opinion->kernel);
+    finding.verdict = &opinion->verdict;
+    finding.outlier = outlier;
+    finding.others = h->others;
+    finding.other_count = s->witnesses;
+    if (s->on_finding)
+        s->on_finding(s->user, &finding);
 }
 
 /* Counts what a kernel says that it ran. */
@@ -157,7 +164,7 @@ static void hear_row(hearing *h, fv_survey_row *row, fv_outcome *outcome) {
         fv_verdict_not_reached(&ours.verdict);
     count_comparison(row, h->fill, &ours.verdict);
     *outcome = combine(*outcome, ours.verdict.outcome);
-    report(h, &ours, false, outlier);
+    report(h, &ours, outlier);
     fv_opinion_release(&ours);
 }
 
@@ -166,7 +173,7 @@ static void report_outliers(hearing *h) {
     for (int i = 0; i < h->survey->witnesses; ++i)
         if (h->confirmed && h->others[i].kernel && h->others[i].verdict.outcome == FV_FAILED) {
             ++h->survey->witness[i].outliers;
-            report(h, &h->others[i], true, h->others[i].context->backend->name);
+            report(h, &h->others[i], h->others[i].context->backend->name);
         }
 }
 
