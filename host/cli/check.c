@@ -309,8 +309,7 @@ int fv_command_check(int argc, char **argv) {
     fv_check_options options = {
         .filter = fv_filter_all(), .fills = {true, true}, .builtin = true, .seed = 1, .order = -1};
     bool good = false;
-    argv[0] = (char *)(uintptr_t) "fovea check"; /* the name in argp's messages */
-    argp_parse(&parser, argc, argv, 0, NULL, &options);
+    fv_parse_arguments(&parser, "fovea check", argc, argv, &options);
     const fv_status status = check(&options, &good);
     fv_cases_release(&options.cases);
     if (status != FV_OK)

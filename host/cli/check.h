@@ -77,7 +77,9 @@ void fv_report_head(fv_report_sink *sink, const fv_survey *survey);
 void fv_report_finding(fv_report_sink *sink, const fv_finding *finding);
 fv_status fv_report_survey(fv_report_sink *sink, const fv_survey *survey, bool *good);
 
-/* A failure, and the whole report, as JSON; NULL without memory. */
+/* A failure, and the whole report, as JSON; NULL without memory. fv_json_extend appends a new value to an array and
+ * returns it, or ends both and returns NULL if one of them is NULL or there is no memory. */
+json_t *fv_json_extend(json_t *array, json_t *value);
 json_t *fv_failure_json(const fv_check_options *options, const fv_finding *finding);
 fv_status fv_json_print(const fv_report_sink *sink, const fv_survey *survey, const fv_table *table, const char *verdict,
                         bool good);

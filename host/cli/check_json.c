@@ -12,18 +12,33 @@ static json_t *number(double value) {
     return json_string(isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
 }
 
+json_t *fv_json_extend(json_t *array, json_t *value) {
+    if (json_array_append_new(array, value) == 0)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+static json_t *coordinates_json(const fv_tensor_spec *spec, int64_t index) {
+    int64_t at[FV_MAX_RANK];
+    json_t *place = json_object();
+    fv_map_coordinates(&spec->shape, index, at);
+    for (int axis = 0; axis < spec->shape.rank; ++axis)
+        if (json_object_set_new(place, (char[]){spec->axes[axis], '\0'}, json_integer(at[axis])) != 0) {
+            json_decref(place);
+            return NULL;
+        }
+    return place;
+}
+
 static json_t *points_json(const fv_verdict *v) {
     json_t *points = json_array();
     for (int i = 0; i < v->points; ++i) {
         const fv_point *p = &v->point[i];
-        int64_t at[FV_MAX_RANK];
-        json_t *place = json_object();
-        fv_map_coordinates(&v->spec.shape, p->index, at);
-        for (int axis = 0; axis < v->spec.shape.rank; ++axis)
-            json_object_set_new(place, (char[]){v->spec.axes[axis], '\0'}, json_integer(at[axis]));
-        json_array_append_new(points, json_pack("{s:o, s:o, s:o, s:o, s:o}", "at", place, "expected",
-                                                number(p->expected), "got", number(p->got), "difference",
-                                                number(p->got - p->expected), "bound", number(p->bound)));
+        points =
+            fv_json_extend(points, json_pack("{s:o, s:o, s:o, s:o, s:o}", "at", coordinates_json(&v->spec, p->index),
+                                             "expected", number(p->expected), "got", number(p->got), "difference",
+                                             number(p->got - p->expected), "bound", number(p->bound)));
     }
     return points;
 }
@@ -32,11 +47,11 @@ static json_t *opinions_json(const fv_finding *f) {
     json_t *opinions = json_array();
     for (int i = 0; i < f->other_count && !f->witness; ++i)
         if (f->others[i].kernel)
-            json_array_append_new(opinions,
-                                  json_pack("{s:s, s:s, s:s, s:s}", "backend", fv_context_backend(f->others[i].context),
-                                            "kernel", f->others[i].kernel->name, "implementation",
-                                            f->others[i].verdict.numerics.description, "outcome",
-                                            fv_outcome_name(f->others[i].verdict.outcome)));
+            opinions = fv_json_extend(opinions, json_pack("{s:s, s:s, s:s, s:s}", "backend",
+                                                          fv_context_backend(f->others[i].context), "kernel",
+                                                          f->others[i].kernel->name, "implementation",
+                                                          f->others[i].verdict.numerics.description, "outcome",
+                                                          fv_outcome_name(f->others[i].verdict.outcome)));
     return opinions;
 }
 
@@ -60,9 +75,10 @@ static json_t *witnesses_json(const fv_survey *survey) {
     json_t *witnesses = json_array();
     for (int i = 0; i < survey->witnesses; ++i) {
         const fv_witness *w = &survey->witness[i];
-        json_array_append_new(witnesses, json_pack("{s:s, s:s, s:I, s:I}", "backend", fv_context_backend(w->context),
-                                                   "device", fv_context_description(w->context), "opinions",
-                                                   (json_int_t)w->opinions, "outlier", (json_int_t)w->outliers));
+        witnesses =
+            fv_json_extend(witnesses, json_pack("{s:s, s:s, s:I, s:I}", "backend", fv_context_backend(w->context),
+                                                "device", fv_context_description(w->context), "opinions",
+                                                (json_int_t)w->opinions, "outlier", (json_int_t)w->outliers));
     }
     return witnesses;
 }
@@ -71,11 +87,11 @@ static json_t *implementations_json(const fv_survey *survey) {
     json_t *list = json_array();
     for (size_t i = 0; i < survey->implementation_count; ++i) {
         const fv_implementation *m = &survey->implementations[i];
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "backend", fv_context_backend(m->context),
-                                        "operation", fv_kind_name(m->kernel->kind), "pass",
-                                        fv_pass_name(m->kernel->pass), "kernel", m->kernel->name, "implementation",
-                                        m->description, "comparisons", (json_int_t)m->comparisons));
+        list =
+            fv_json_extend(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "backend", fv_context_backend(m->context),
+                                           "operation", fv_kind_name(m->kernel->kind), "pass",
+                                           fv_pass_name(m->kernel->pass), "kernel", m->kernel->name, "implementation",
+                                           m->description, "comparisons", (json_int_t)m->comparisons));
     }
     return list;
 }

@@ -43,7 +43,7 @@ void fv_junit_finding(FILE *stream, const fv_check_options *options, const fv_fi
         fv_failure_write(memory, options, f);
         fclose(memory);
         fprintf(stream, "\">");
-        write_escaped(stream, details ? details : "");
+        write_escaped(stream, details ? details : "no memory for the details");
         fprintf(stream, "</failure>\n  </testcase>\n");
     } else {
         fprintf(stream, "\"/>\n  </testcase>\n");
@@ -59,7 +59,8 @@ void fv_junit_print(const fv_report_sink *sink, const fv_survey *survey, const c
         write_escaped(memory, verdict);
         fclose(memory);
     }
-    fflush(sink->stream);
+    if (!escaped || fflush(sink->stream))
+        fv_say_lost();
     fv_say("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
            "<testsuite name=\"fovea check %s\" tests=\"%" PRId64 "\" failures=\"%" PRId64 "\" skipped=\"%" PRId64
            "\" errors=\"0\">\n%s",

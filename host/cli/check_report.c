@@ -54,7 +54,10 @@ static FILE *speak(spoken *s) {
 static void spoken_end(spoken *s) {
     if (s->stream)
         fclose(s->stream);
-    fv_say("%s", s->text ? s->text : "");
+    if (s->text)
+        fv_say("%s", s->text);
+    else
+        fv_say_lost();
     free(s->text);
 }
 
@@ -69,12 +72,13 @@ static void write_witnesses(FILE *stream, const fv_survey *survey) {
 static void say_head(const fv_survey *survey) {
     spoken head;
     FILE *stream = speak(&head);
-    if (!stream)
-        return;
-    fprintf(stream, "%s (%s) against ", fv_context_backend(survey->context), fv_context_description(survey->context));
-    write_witnesses(stream, survey);
-    fprintf(stream, "; %" PRId64 " case%s, seed %" PRIu64 "\n\n", survey->cases->count,
-            survey->cases->count == 1 ? "" : "s", survey->seed);
+    if (stream) {
+        fprintf(stream, "%s (%s) against ", fv_context_backend(survey->context),
+                fv_context_description(survey->context));
+        write_witnesses(stream, survey);
+        fprintf(stream, "; %" PRId64 " case%s, seed %" PRIu64 "\n\n", survey->cases->count,
+                survey->cases->count == 1 ? "" : "s", survey->seed);
+    }
     spoken_end(&head);
 }
 
@@ -123,7 +127,7 @@ static void tell(fv_report_sink *sink, const fv_finding *finding, failure_writer
 static void show_failure(fv_report_sink *sink, const fv_finding *finding) {
     const fv_check_options *options = sink->options;
     if (options->format == FV_FORMAT_JSON) {
-        json_array_append_new(sink->json, fv_failure_json(options, finding));
+        sink->json = fv_json_extend(sink->json, fv_failure_json(options, finding));
         return;
     }
     if (options->format == FV_FORMAT_JUNIT || !worth_showing(sink, finding))
@@ -316,7 +320,8 @@ static void fill_table(fv_table *table, const fv_survey *survey) {
 }
 
 static void print_markdown(fv_report_sink *sink, const char *verdict) {
-    fflush(sink->stream);
+    if (fflush(sink->stream))
+        fv_say_lost();
     fv_say("%s\n**%s**\n", sink->collected ? sink->collected : "", verdict);
 }
 

@@ -24,6 +24,13 @@ int fv_report(const char *command, fv_status status);
 void fv_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int fv_say_status(void);
 
+/* Counts as such a failure: that there was no memory for what was to be said. */
+void fv_say_lost(void);
+
+/* Reads a command's arguments by argp, whose messages begin with `name`, such as "fovea check". What is wrong with them
+ * ends the program with one line and status 2; a lack of memory, with status 1. */
+void fv_parse_arguments(const struct argp *parser, const char *name, int argc, char **argv, void *input);
+
 /* Option values; a bad one ends the program with one line and status 2, as argp does. */
 int64_t fv_option_count(const struct argp_state *state, const char *option, const char *text, int64_t low,
                         int64_t high);

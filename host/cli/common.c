@@ -28,11 +28,24 @@ void fv_say(const char *format, ...) {
     va_end(arguments);
 }
 
+void fv_say_lost(void) {
+    say_errno = say_errno ? say_errno : ENOMEM;
+}
+
 int fv_say_status(void) {
     errno = 0;
     if (fflush(stdout) != 0 && errno != EPIPE && !say_errno)
         say_errno = errno;
     return say_errno;
+}
+
+void fv_parse_arguments(const struct argp *parser, const char *name, int argc, char **argv, void *input) {
+    argv[0] = (char *)(uintptr_t)name; /* argp does not write to it */
+    const error_t error = argp_parse(parser, argc, argv, 0, NULL, input);
+    if (error) {
+        fprintf(stderr, "%s: %s\n", name, strerror(error));
+        exit(FV_EXIT_FAILED);
+    }
 }
 
 int64_t fv_option_count(const struct argp_state *state, const char *option, const char *text, int64_t low,

@@ -118,8 +118,7 @@ static int refuse_nothing(int argc, char **argv) {
 
 int fv_command_kernels(int argc, char **argv) {
     arguments a = {.filter = fv_filter_all(), .format = FV_FORMAT_TABLE};
-    argv[0] = (char *)(uintptr_t) "fovea kernels"; /* the name in argp's messages */
-    argp_parse(&parser, argc, argv, 0, NULL, &a);
+    fv_parse_arguments(&parser, "fovea kernels", argc, argv, &a);
     fv_table table;
     fv_table_begin(&table, columns, COLUMNS);
     int kernels = 0, backends = 0;

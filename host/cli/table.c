@@ -360,7 +360,7 @@ fv_status fv_table_render(const fv_table *table, fv_format format, char **text) 
         return fv_fail(FV_NO_MEMORY, "no memory for a table as text");
     fv_status status = render(table, format, out);
     const bool cut = ferror(out) != 0;
-    if ((fclose(out) != 0 || cut) && status == FV_OK)
+    if ((fclose(out) != 0 || cut || !*text) && status == FV_OK)
         status = fv_fail(FV_NO_MEMORY, "no memory for a table as text");
     if (status != FV_OK) {
         free(*text);

@@ -247,8 +247,7 @@ static fv_status train(const arguments *a, run *r) {
 
 int fv_command_train(int argc, char **argv) {
     arguments a = {.backend = "auto", .out = "digits.safetensors", .training = fv_training_defaults()};
-    argv[0] = (char *)(uintptr_t) "fovea train"; /* the name in argp's messages */
-    argp_parse(&parser, argc, argv, 0, NULL, &a);
+    fv_parse_arguments(&parser, "fovea train", argc, argv, &a);
     run r = {0};
     const fv_status status = train(&a, &r);
     free(r.log.path);
