@@ -260,6 +260,11 @@ static fv_status gather_cases(fv_check_options *o, const checking *c, const fv_c
 static fv_status refuse_with_self_test(const fv_check_options *o) {
     if (!o->builtin)
         return fv_fail(FV_BAD_INPUT, "--self-test brings its own cases: give none");
+    const fv_filter all = fv_filter_all(), *given = &o->filter;
+    if (given->kernel || given->dtype != all.dtype || given->kinds != all.kinds || given->passes != all.passes)
+        return fv_fail(FV_BAD_INPUT, "--self-test brings its own kernels: choose none");
+    if (o->against || o->order >= 0 || !o->fills[FV_EXACT] || !o->fills[FV_BOUNDED])
+        return fv_fail(FV_BAD_INPUT, "--self-test takes no --against, --order or --fill");
     if (o->format == FV_FORMAT_JUNIT)
         return fv_fail(FV_BAD_INPUT, "--self-test has no junit report: expected table, json, csv or markdown");
     return FV_OK;

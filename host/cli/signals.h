@@ -2,7 +2,7 @@
 #ifndef FOVEA_CLI_SIGNALS_H
 #define FOVEA_CLI_SIGNALS_H
 
-/* What the program is doing, copied: at most 1500 bytes, such as a command that does just this. "": nothing to tell. */
+/* What the program is doing, copied as far as 1499 bytes reach, such as a command that does just this. "": nothing to tell. */
 void fv_now_running(const char *what);
 
 /* From here on the first Ctrl-C (or SIGTERM) only asks to stop, and tells what is running; the second one kills.

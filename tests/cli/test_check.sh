@@ -124,6 +124,8 @@ grep -Eq '^passed: ([0-9]+) of \1 judged rightly$' out.txt || fail "--self-test:
 [ "$(grep -Ec ' +yes +failed ' out.txt)" -ge 12 ] || fail "--self-test plants too little: $(cat out.txt)"
 expect 0 "" "$fovea" check --backend reference --self-test
 expect 2 "--self-test brings its own cases" check --self-test relu elements=1
+expect 2 "--self-test brings its own kernels" check --self-test --op relu
+expect 2 "--self-test takes no --against" check --self-test --against none
 expect 2 "--self-test has no junit report" check --self-test --format junit
 expect 0 "" check --self-test --format csv
 
