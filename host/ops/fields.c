@@ -86,7 +86,10 @@ static void *member(const fv_field *field, const fv_operation *op) {
 }
 
 int64_t *fv_field_counts(const fv_field *field, fv_operation *op, int *count) {
-    *count = field->type == FV_FIELD_COUNT ? 1 : field->type == FV_FIELD_PAIR ? 2 : field->type == FV_FIELD_PADS ? 4 : 0;
+    *count = field->type == FV_FIELD_COUNT  ? 1
+             : field->type == FV_FIELD_PAIR ? 2
+             : field->type == FV_FIELD_PADS ? 4
+                                            : 0;
     return member(field, op);
 }
 
@@ -194,7 +197,14 @@ fv_status fv_operation_parse(const char *text, fv_operation *op) {
         *op = parsed;
         return FV_OK;
     }
-    return fv_fail(FV_BAD_INPUT, "unknown operation '%s'", word);
+    char names[256] = "";
+    for (fv_kind kind = 0; kind < FV_KINDS; ++kind)
+        fv_append(names, sizeof names, "%s%s",
+                  kind == 0              ? ""
+                  : kind == FV_KINDS - 1 ? " or "
+                                         : ", ",
+                  fv_kind_name(kind));
+    return fv_fail(FV_BAD_INPUT, "unknown operation '%s': expected %s", word, names);
 }
 
 static int print_value(const fv_field *field, const fv_operation *op, char *buffer, size_t size) {

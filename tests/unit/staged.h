@@ -24,6 +24,25 @@ static inline fv_status run_one_off(fv_context *context, const fv_operation *op,
     return run_and_add(context, op, state, b, 1);
 }
 
+static inline const char *never(const fv_operation *op) {
+    (void)op;
+    return "it never can";
+}
+
+/* A device that works until a kernel breaks it. */
+static bool broken;
+
+static inline fv_status run_breaking(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    (void)context, (void)op, (void)state, (void)b;
+    broken = true;
+    return fv_fail(FV_DEVICE, "an illegal memory access");
+}
+
+static inline fv_status synchronize(fv_context *context) {
+    (void)context;
+    return broken ? fv_fail(FV_DEVICE, "the device is gone") : FV_OK;
+}
+
 #define ROW(title, ...)                                                                                                \
     { .kind = FV_RELU, .pass = FV_FORWARD, .dtype = FV_F32, .name = title, .deterministic = true, __VA_ARGS__ }
 

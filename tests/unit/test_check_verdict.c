@@ -5,25 +5,6 @@
 
 #include "cli/check.h"
 
-static const char *never(const fv_operation *op) {
-    (void)op;
-    return "it never can";
-}
-
-/* A kernel that breaks its device. */
-static bool broken;
-
-static fv_status run_breaking(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
-    (void)context, (void)op, (void)state, (void)b;
-    broken = true;
-    return fv_fail(FV_DEVICE, "an illegal memory access");
-}
-
-static fv_status synchronize(fv_context *context) {
-    (void)context;
-    return broken ? fv_fail(FV_DEVICE, "the device is gone") : FV_OK;
-}
-
 static const fv_kernel refusing_rows[] = {ROW("right", .run = run_right),
                                           ROW("refusing", .run = run_right, .supports = never), FV_KERNELS_END};
 static const fv_kernel other_rows[] = {

@@ -77,7 +77,7 @@ static void refuses_by_name(void **state) {
     (void)state;
     static const char *const bad[][2] = {
         {"", "empty operation"},
-        {"convolve c=1", "unknown operation 'convolve'"},
+        {"convolve c=1", "unknown operation 'convolve': expected conv2d, maxpool, "},
         {"conv2d c=3 h=5 w=5 k=4", "'kernel' is missing"},
         {"conv2d c=3 h=5 w=5 k=4 kernel=3x3 colour=1", "unknown key 'colour'"},
         {"conv2d c=3 c=3 h=5 w=5 k=4 kernel=3x3", "'c' is given twice"},

@@ -28,20 +28,6 @@ static fv_status run_out_of_memory(fv_context *context, const fv_operation *op, 
     return fv_fail(FV_NO_MEMORY, "too little");
 }
 
-/* A device that works until a kernel breaks it. */
-static bool broken;
-
-static fv_status run_breaking(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
-    (void)context, (void)op, (void)state, (void)b;
-    broken = true;
-    return fv_fail(FV_DEVICE, "an illegal memory access");
-}
-
-static fv_status synchronize(fv_context *context) {
-    (void)context;
-    return broken ? fv_fail(FV_DEVICE, "the device is gone") : FV_OK;
-}
-
 static fv_status allocate(fv_context *context, size_t bytes, void **pointer) {
     *pointer = NULL;
     FV_TRY(synchronize(context));
@@ -50,11 +36,6 @@ static fv_status allocate(fv_context *context, size_t bytes, void **pointer) {
 
 static const char *large_only(const fv_operation *op) {
     return op->relu.elements < 10 ? "it is too small" : NULL;
-}
-
-static const char *never(const fv_operation *op) {
-    (void)op;
-    return "it never can";
 }
 
 static const fv_kernel two_off_rows[] = {ROW("two_off", .run = run_two_off), FV_KERNELS_END};
