@@ -18,7 +18,8 @@ static void expect_case(const fv_case_list *list, int64_t index, const char *tex
 
 static void expect_refused(fv_status status, fv_case_list *list, const char *message) {
     assert_int_equal(status, FV_BAD_INPUT);
-    assert_string_equal(fv_error_message(), message);
+    if (strncmp(fv_error_message(), message, strlen(message)) != 0)
+        fail_msg("'%s' does not begin with '%s'", fv_error_message(), message);
     fv_cases_release(list);
 }
 
