@@ -13,44 +13,32 @@
 #include "base/error.h"
 #include "cases/lines.h"
 
-/* What a command says, under MIOpen's defaults. */
+/* What a command says. */
 typedef struct command {
     int64_t n, c, h, w, k, r, s, pad_h, pad_w, stride_h, stride_w, dilation_h, dilation_w, groups, bias, forw, dims;
     const char *mode, *pad_mode, *input, *output, *doutput, *in_type, *out_type, *filter_type;
 } command;
 
-static const command conv_defaults = {.n = 100,
-                                      .c = 3,
-                                      .h = 32,
-                                      .w = 32,
-                                      .k = 32,
-                                      .r = 3,
-                                      .s = 3,
-                                      .stride_h = 1,
-                                      .stride_w = 1,
-                                      .dilation_h = 1,
-                                      .dilation_w = 1,
-                                      .groups = 1,
-                                      .dims = 2,
-                                      .mode = "conv",
-                                      .pad_mode = "default",
-                                      .in_type = "-1",
-                                      .out_type = "-1",
-                                      .filter_type = "-1"};
-
-static const command pool_defaults = {.n = 100,
-                                      .c = 3,
-                                      .h = 32,
-                                      .w = 32,
-                                      .r = 3,
-                                      .s = 3,
-                                      .stride_h = 1,
-                                      .stride_w = 1,
-                                      .dilation_h = 1,
-                                      .dilation_w = 1,
-                                      .dims = 2,
-                                      .mode = "max",
-                                      .pad_mode = "default"};
+/* MIOpen's defaults, but for the mode, which conv and pool have of their own. */
+static const command defaults = {
+    .n = 100,
+    .c = 3,
+    .h = 32,
+    .w = 32,
+    .k = 32,
+    .r = 3,
+    .s = 3,
+    .stride_h = 1,
+    .stride_w = 1,
+    .dilation_h = 1,
+    .dilation_w = 1,
+    .groups = 1,
+    .dims = 2,
+    .pad_mode = "default",
+    .in_type = "-1",
+    .out_type = "-1",
+    .filter_type = "-1",
+};
 
 typedef enum kind { NUMBER, TEXT, UNUSED } kind;
 
@@ -362,7 +350,8 @@ static fv_status read_command(const fv_place *place, char *words, fv_case_list *
         fv_cases_leave_out(list, place, why);
         return FV_OK;
     }
-    command c = is_conv ? conv_defaults : pool_defaults;
+    command c = defaults;
+    c.mode = is_conv ? "conv" : "max";
     if (is_conv)
         FV_TRY(read_flags(conv_flags, sizeof conv_flags / sizeof conv_flags[0], words, &c));
     else

@@ -127,5 +127,5 @@ void fv_failure_write_smallest(FILE *stream, const fv_check_options *options, co
     fv_operation_print(f->op, given, sizeof given);
     fv_operation_print(&op, smallest, sizeof smallest);
     if (strcmp(given, smallest))
-        fprintf(stream, "  smallest case that fails: %s\n", smallest);
+        fprintf(stream, "  smallest failing case found: %s\n", smallest);
 }

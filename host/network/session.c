@@ -32,12 +32,8 @@ static size_t activation_bytes(const fv_session *s, int i) {
 
 static size_t argmax_bytes(const fv_session *s, int i) {
     const fv_operation op = fv_layer_operation(&s->network->layers[i], s->n);
-    fv_tensor_spec specs[FV_MAX_SPECS];
-    const int count = fv_operation_signature(&op, FV_FORWARD, specs);
-    for (int j = 0; j < count; ++j)
-        if (specs[j].role == FV_ARGMAX)
-            return fv_spec_bytes(&specs[j]);
-    return 0;
+    fv_tensor_spec argmax;
+    return fv_operation_tensor(&op, FV_FORWARD, FV_ARGMAX, &argmax) ? fv_spec_bytes(&argmax) : 0;
 }
 
 /* Gives *pointer the next `bytes` of the arena; with a NULL base it only counts, and stays at a size that no allocation

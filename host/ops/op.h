@@ -48,6 +48,9 @@ extern const fv_op_info fv_conv2d_info, fv_maxpool_info, fv_linear_info, fv_relu
 
 const fv_op_info *fv_op_info_of(fv_kind kind);
 
+/* Describes the tensor that has a role in a pass; false if none has. */
+bool fv_operation_tensor(const fv_operation *op, fv_pass pass, fv_role role, fv_tensor_spec *spec);
+
 /* The dtype of a descriptor, for code that treats all kinds alike. */
 fv_dtype fv_operation_dtype(const fv_operation *op);
 void fv_operation_set_dtype(fv_operation *op, fv_dtype dtype);

@@ -68,6 +68,17 @@ int fv_operation_signature(const fv_operation *op, fv_pass pass, fv_tensor_spec 
     return fv_op_info_of(op->kind)->signature(op, pass, specs);
 }
 
+bool fv_operation_tensor(const fv_operation *op, fv_pass pass, fv_role role, fv_tensor_spec *spec) {
+    fv_tensor_spec specs[FV_MAX_SPECS];
+    const int count = fv_operation_signature(op, pass, specs);
+    for (int i = 0; i < count; ++i)
+        if (specs[i].role == role) {
+            *spec = specs[i];
+            return true;
+        }
+    return false;
+}
+
 int fv_operation_has_pass(const fv_operation *op, fv_pass pass) {
     fv_tensor_spec specs[FV_MAX_SPECS];
     return fv_operation_signature(op, pass, specs) > 0;

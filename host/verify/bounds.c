@@ -138,12 +138,8 @@ static bool of_products(fv_kind kind, fv_role role) {
 
 fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, unsigned notes,
                           const fv_host_tensors *tensors, const fv_host_tensors *results, double *bounds) {
-    fv_tensor_spec specs[FV_MAX_SPECS];
-    const int count = fv_operation_signature(op, pass, specs);
-    int64_t elements = 0;
-    for (int i = 0; i < count; ++i)
-        if (specs[i].role == role)
-            elements = fv_shape_elements(&specs[i].shape);
+    fv_tensor_spec spec = {0};
+    const int64_t elements = fv_operation_tensor(op, pass, role, &spec) ? fv_shape_elements(&spec.shape) : 0;
     const double u = unit_roundoff(fv_operation_dtype(op));
     const int64_t reduction = fv_op_info_of(op->kind)->reduction(op, pass, role);
     if (!of_products(op->kind, role))

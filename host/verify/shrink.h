@@ -1,4 +1,4 @@
-/* The smallest case on which a kernel still fails. */
+/* A small case on which a kernel still fails. */
 #ifndef FOVEA_VERIFY_SHRINK_H
 #define FOVEA_VERIFY_SHRINK_H
 

@@ -27,7 +27,7 @@ typedef enum fv_outcome {
     FV_PASSED,
     FV_FAILED,
     FV_UNSUPPORTED_CASE, /* the kernel refuses the case */
-    FV_SKIPPED,          /* this comparison does not apply to the operation */
+    FV_SKIPPED,          /* this comparison does not apply to the operation, or to the kernel's arithmetic */
     FV_MISTRUSTED,       /* zeros everywhere would have passed: agreement means nothing */
     FV_OUTCOMES
 } fv_outcome;

@@ -110,6 +110,23 @@ static void failures_as_text(void **state) {
     release(&r);
 }
 
+static void smaller_cases(void **state) {
+    (void)state;
+    /* Its fourth element is the wrong one. */
+    char *smallest = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&smallest, &size);
+    const fv_operation op = parse("relu elements=8");
+    stage alone;
+    const fv_verdict verdict = {.outcome = FV_FAILED, .compared = 8, .wrong = 1};
+    const fv_finding finding = {
+        .context = stage_with(&alone, "ours", one_off_rows), .kernel = one_off_rows, .op = &op, .verdict = &verdict};
+    fv_failure_write_smallest(stream, &options, &finding);
+    fclose(stream);
+    assert_string_equal(smallest, "  smallest failing case found: relu elements=4 dtype=f32\n");
+    free(smallest);
+}
+
 static void failures_as_json(void **state) {
     (void)state;
     record r = survey(one_off_rows, right_rows);
@@ -215,9 +232,8 @@ static void crashes_have_last_words(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(failures_as_text),
-        cmocka_unit_test(failures_as_json),
-        cmocka_unit_test(findings_as_junit),
+        cmocka_unit_test(failures_as_text),        cmocka_unit_test(smaller_cases),
+        cmocka_unit_test(failures_as_json),        cmocka_unit_test(findings_as_junit),
         cmocka_unit_test(crashes_have_last_words),
     };
     return cmocka_run_group_tests(tests, open_reference, close_reference);
