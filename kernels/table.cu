@@ -15,6 +15,7 @@ const fv_kernel *const FV_TABLES[] = {
     fv_cublas_kernels,
 #endif
     FV_NAMESPACE::conv2d_kernels,
+    fv_unfused_kernels,
     FV_NAMESPACE::maxpool_kernels,
     FV_NAMESPACE::linear_kernels,
     FV_NAMESPACE::relu_kernels,

@@ -91,6 +91,16 @@ fv_status fv_call_prepare(fv_call *call, fv_context *context, const fv_operation
                    fv_pass_name(pass), *reason ? reason : "the operation has no such pass");
 }
 
+fv_status fv_call_prepare_own(fv_call *call, fv_context *context, const fv_operation *op, fv_pass pass) {
+    memset(call, 0, sizeof *call);
+    char reason[256] = "";
+    const fv_status status = prepare_from(call, context, context->backend, op, pass, reason);
+    if (status != FV_UNSUPPORTED)
+        return status;
+    return fv_fail(FV_UNSUPPORTED, "%s: no kernel of its own for %s %s: %s", context->backend->name,
+                   fv_kind_name(op->kind), fv_pass_name(pass), *reason ? reason : "it has no such kernel");
+}
+
 /* Runs a host kernel on device tensors: fetches the inputs, runs, sends the outputs back. */
 static fv_status run_bridged(const fv_call *call, const fv_buffers *buffers) {
     const fv_backend *backend = call->context->backend;

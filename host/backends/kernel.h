@@ -44,7 +44,7 @@ typedef struct fv_kernel {
     int min_capability; /* least compute capability, 80 for sm_80; 0 where that means nothing */
     bool deterministic; /* the same bits on every run */
     bool on_request;    /* a yardstick in other arithmetic: verified and measured, never selected for an operation */
-    unsigned omits;     /* bit set of roles that the pass has, but this kernel neither reads nor writes */
+    uint64_t omits;     /* bit set of roles that the pass has, but this kernel neither reads nor writes */
 
     /* NULL if the kernel can do this operation, else why not (a string that stays valid). Optional: NULL means
      * anything. */
@@ -113,6 +113,9 @@ struct fv_context {
     bool noticed[FV_KINDS][FV_PASSES];
 };
 
+/* Rows for every backend that has conv2d, made of its conv2d kernels (unfused.c). */
+extern const fv_kernel fv_unfused_kernels[];
+
 /* Host memory, shared by the CPU backends. */
 fv_status fv_host_allocate(fv_context *context, size_t bytes, void **pointer);
 void fv_host_deallocate(fv_context *context, void *pointer);
@@ -154,6 +157,9 @@ typedef struct fv_call {
 /* Chooses the first row that can run the operation and is not on_request: the backend's own, its stand-in's,
  * reference's; and prepares it. FV_UNSUPPORTED if there is none, with the first reason met. */
 fv_status fv_call_prepare(fv_call *call, fv_context *context, const fv_operation *op, fv_pass pass);
+
+/* The same with the backend's own rows alone: nothing stands in. */
+fv_status fv_call_prepare_own(fv_call *call, fv_context *context, const fv_operation *op, fv_pass pass);
 
 /* The same for one given row of the context's backend, without falling back. */
 fv_status fv_call_prepare_kernel(fv_call *call, fv_context *context, const fv_kernel *kernel, const fv_operation *op,

@@ -67,16 +67,18 @@ fv_status fv_tensor_read(const fv_tensor *tensor, void *host, size_t bytes) {
     return tensor->context->backend->download(tensor->context, host, tensor->data, bytes);
 }
 
-static void print_shape(const fv_shape *shape, char buffer[96]) {
-    int length = snprintf(buffer, 96, "[");
+enum { SHAPE_TEXT = 2 + 21 * FV_MAX_RANK };
+
+static void print_shape(const fv_shape *shape, char buffer[SHAPE_TEXT]) {
+    int length = snprintf(buffer, SHAPE_TEXT, "[");
     for (int i = 0; i < shape->rank; ++i)
-        length += snprintf(buffer + length, 96 - (size_t)length, "%s%" PRId64, i ? "," : "", shape->dim[i]);
-    snprintf(buffer + length, 96 - (size_t)length, "]");
+        length += snprintf(buffer + length, SHAPE_TEXT - (size_t)length, "%s%" PRId64, i ? "," : "", shape->dim[i]);
+    snprintf(buffer + length, SHAPE_TEXT - (size_t)length, "]");
 }
 
 static fv_status check_tensor(const fv_operation *op, fv_pass pass, const fv_tensor_spec *spec,
                               const fv_context *context, const fv_tensor *tensor) {
-    char expected[96], got[96];
+    char expected[SHAPE_TEXT], got[SHAPE_TEXT];
     print_shape(&spec->shape, expected);
     if (!tensor)
         return fv_fail(FV_BAD_INPUT, "%s %s: tensor %s is missing: expected %s %s", fv_kind_name(op->kind),

@@ -290,7 +290,7 @@ static fv_status set_pool(command *c, fv_operation *op, const char **reason) {
     else if (strcmp(c->mode, "max") != 0)
         return fv_fail(FV_BAD_INPUT, "-m %.40s: expected max, avg or avg_in", c->mode);
     FV_TRY(read_extents(c, reason));
-    fv_axis h = {c->h, c->r, c->stride_h, c->pad_h, 0, 1}, w = {c->w, c->s, c->stride_w, c->pad_w, 0, 1};
+    fv_axis h = {c->h, c->r, c->stride_h, c->pad_h, 0, 1, 0}, w = {c->w, c->s, c->stride_w, c->pad_w, 0, 1, 0};
     if (!fit_pooling(c->pad_mode, &h) || !fit_pooling(c->pad_mode, &w))
         *reason = "-z with negative padding";
     op->kind = FV_MAXPOOL;

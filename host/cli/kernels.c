@@ -67,7 +67,7 @@ static const fv_column columns[] = {
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
 /* The names of a set of roles, separated by blanks. */
-static void list_roles(unsigned roles, char *text, size_t size) {
+static void list_roles(uint64_t roles, char *text, size_t size) {
     text[0] = '\0';
     for (int role = 0; role < FV_ROLES; ++role)
         if (roles >> role & 1)

@@ -3,12 +3,12 @@
 #include "ops/op.h"
 
 static const fv_field fields[] = {
-    {"n", FV_FIELD_COUNT, offsetof(fv_batch, n), "1"},
-    {"items", FV_FIELD_COUNT, offsetof(fv_batch, items), NULL},
-    {"elements", FV_FIELD_COUNT, offsetof(fv_batch, elements), NULL},
-    {"scale", FV_FIELD_REAL, offsetof(fv_batch, scale), "1"},
-    {"shift", FV_FIELD_REAL, offsetof(fv_batch, shift), "0"},
-    {"dtype", FV_FIELD_DTYPE, offsetof(fv_batch, dtype), "f32"},
+    {"n", FV_FIELD_COUNT, offsetof(fv_batch, n), "1", NULL},
+    {"items", FV_FIELD_COUNT, offsetof(fv_batch, items), NULL, NULL},
+    {"elements", FV_FIELD_COUNT, offsetof(fv_batch, elements), NULL, NULL},
+    {"scale", FV_FIELD_REAL, offsetof(fv_batch, scale), "1", NULL},
+    {"shift", FV_FIELD_REAL, offsetof(fv_batch, shift), "0", NULL},
+    {"dtype", FV_FIELD_DTYPE, offsetof(fv_batch, dtype), "f32", NULL},
 };
 
 static fv_status validate(const fv_operation *op) {
@@ -47,6 +47,7 @@ static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
 
 const fv_op_info fv_batch_info = {
     .name = "batch",
+    .example = "batch n=1 items=1 elements=1",
     .fields = fields,
     .field_count = sizeof fields / sizeof fields[0],
     .validate = validate,

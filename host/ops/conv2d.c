@@ -2,27 +2,20 @@
 #include "base/error.h"
 #include "ops/op.h"
 
-#include <inttypes.h>
-
 static const fv_field fields[] = {
     FV_IMAGE_FIELDS,
-    {"k", FV_FIELD_COUNT, offsetof(fv_conv2d, k), NULL},
+    {"k", FV_FIELD_COUNT, offsetof(fv_conv2d, k), NULL, NULL},
     FV_WINDOW_FIELDS,
-    {"groups", FV_FIELD_COUNT, offsetof(fv_conv2d, groups), "1"},
-    {"bias", FV_FIELD_COUNT, offsetof(fv_conv2d, bias), "0"},
-    {"dtype", FV_FIELD_DTYPE, offsetof(fv_conv2d, dtype), "f32"},
+    {"groups", FV_FIELD_COUNT, offsetof(fv_conv2d, groups), "1", NULL},
+    {"bias", FV_FIELD_COUNT, offsetof(fv_conv2d, bias), "0", NULL},
+    {"dtype", FV_FIELD_DTYPE, offsetof(fv_conv2d, dtype), "f32", NULL},
 };
 
 static fv_status validate(const fv_operation *op) {
     const fv_conv2d *d = &op->conv2d;
     FV_TRY(fv_window_validate("conv2d", &op->window));
-    FV_TRY(fv_require_count("conv2d", "k", d->k, 1));
-    FV_TRY(fv_require_count("conv2d", "groups", d->groups, 1));
-    if (d->c % d->groups || d->k % d->groups)
-        return fv_fail(FV_BAD_INPUT, "conv2d: groups=%" PRId64 " must divide c=%" PRId64 " and k=%" PRId64, d->groups,
-                       d->c, d->k);
-    if (d->bias != 0 && d->bias != 1)
-        return fv_fail(FV_BAD_INPUT, "conv2d: bias=%" PRId64 " must be 0 or 1", d->bias);
+    FV_TRY(fv_require_groups("conv2d", d->c, d->k, d->groups));
+    FV_TRY(fv_require_flag("conv2d", "bias", d->bias));
     const int64_t factors[] = {d->n, fv_conv2d_p(d), fv_conv2d_q(d), d->k, d->r, d->s, d->c / d->groups};
     return fv_require_product("conv2d", "the number of multiply-accumulates", factors, 7);
 }
@@ -78,6 +71,7 @@ static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
 
 const fv_op_info fv_conv2d_info = {
     .name = "conv2d",
+    .example = "conv2d n=1 c=1 h=1 w=1 k=1 kernel=1x1 bias=1",
     .fields = fields,
     .field_count = sizeof fields / sizeof fields[0],
     .resolve = fv_window_resolve,

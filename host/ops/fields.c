@@ -46,6 +46,29 @@ static bool parse_pair(const char *text, int64_t pair[2]) {
     return count > 0;
 }
 
+static bool parse_window(const char *text, int64_t window[2]) {
+    if (!strcmp(text, "global")) {
+        window[0] = window[1] = FV_GLOBAL;
+        return true;
+    }
+    /* A negative number must not pass for FV_GLOBAL. */
+    return parse_pair(text, window) && window[0] >= 0 && window[1] >= 0;
+}
+
+static bool parse_parts(const char *text, int64_t parts[FV_MAX_PARTS]) {
+    memset(parts, 0, FV_MAX_PARTS * sizeof *parts);
+    return read_list(text, ',', FV_MAX_PARTS, parts) > 0;
+}
+
+static bool parse_choice(const char *text, const char *const *words, int64_t *choice) {
+    for (int64_t i = 0; words[i]; ++i)
+        if (!strcmp(text, words[i])) {
+            *choice = i;
+            return true;
+        }
+    return false;
+}
+
 static bool parse_pads(const char *text, int64_t pads[4]) {
     int64_t v[4];
     if (!strcmp(text, "valid") || !strcmp(text, "same")) {
@@ -86,10 +109,11 @@ static void *member(const fv_field *field, const fv_operation *op) {
 }
 
 int64_t *fv_field_counts(const fv_field *field, fv_operation *op, int *count) {
-    *count = field->type == FV_FIELD_COUNT  ? 1
-             : field->type == FV_FIELD_PAIR ? 2
-             : field->type == FV_FIELD_PADS ? 4
-                                            : 0;
+    *count = field->type == FV_FIELD_COUNT                                    ? 1
+             : field->type == FV_FIELD_PAIR || field->type == FV_FIELD_WINDOW ? 2
+             : field->type == FV_FIELD_PADS                                   ? 4
+             : field->type == FV_FIELD_LIST                                   ? FV_MAX_PARTS
+                                                                              : 0;
     return member(field, op);
 }
 
@@ -115,6 +139,12 @@ static bool parse_value(const fv_field *field, const char *text, fv_operation *o
         return read_list(text, 'x', 1, place) == 1;
     case FV_FIELD_PAIR:
         return parse_pair(text, place);
+    case FV_FIELD_WINDOW:
+        return parse_window(text, place);
+    case FV_FIELD_LIST:
+        return parse_parts(text, place);
+    case FV_FIELD_CHOICE:
+        return parse_choice(text, field->words, place);
     case FV_FIELD_PADS:
         return parse_pads(text, place);
     case FV_FIELD_REAL:
@@ -125,20 +155,21 @@ static bool parse_value(const fv_field *field, const char *text, fv_operation *o
     return false;
 }
 
-static const char *expectation(fv_field_type type) {
-    switch (type) {
-    case FV_FIELD_COUNT:
-        return "a whole number";
-    case FV_FIELD_PAIR:
-        return "HEIGHTxWIDTH or one whole number";
-    case FV_FIELD_PADS:
-        return "PAD, HEIGHTxWIDTH, TOP,BOTTOM,LEFT,RIGHT (none negative), same or valid";
-    case FV_FIELD_REAL:
-        return "a number";
-    case FV_FIELD_DTYPE:
-        return "f32 or f64";
-    }
-    return "";
+/* What a value must be; for a choice the words there are. */
+static void expectation(const fv_field *field, char *text, size_t size) {
+    static const char *const texts[] = {
+        [FV_FIELD_COUNT] = "a whole number",
+        [FV_FIELD_PAIR] = "HEIGHTxWIDTH or one whole number",
+        [FV_FIELD_WINDOW] = "HEIGHTxWIDTH, one whole number or global",
+        [FV_FIELD_LIST] = "up to four whole numbers, separated by commas",
+        [FV_FIELD_CHOICE] = "",
+        [FV_FIELD_PADS] = "PAD, HEIGHTxWIDTH, TOP,BOTTOM,LEFT,RIGHT (none negative), same or valid",
+        [FV_FIELD_REAL] = "a number",
+        [FV_FIELD_DTYPE] = "f32 or f64",
+    };
+    snprintf(text, size, "%s", texts[field->type]);
+    for (int i = 0; field->type == FV_FIELD_CHOICE && field->words[i]; ++i)
+        fv_append(text, size, "%s%s", i ? " or " : "", field->words[i]);
 }
 
 fv_status fv_fields_parse(const fv_op_info *info, const char *text, unsigned preset, fv_operation *op) {
@@ -163,9 +194,11 @@ fv_status fv_fields_parse(const fv_op_info *info, const char *text, unsigned pre
             return fv_fail(FV_BAD_INPUT, "%s: key '%s' cannot be set here", info->name, word);
         if (given >> i & 1)
             return fv_fail(FV_BAD_INPUT, "%s: key '%s' is given twice", info->name, word);
-        if (!parse_value(&info->fields[i], value, op))
-            return fv_fail(FV_BAD_INPUT, "%s: %s=%s: expected %s", info->name, word, value,
-                           expectation(info->fields[i].type));
+        if (!parse_value(&info->fields[i], value, op)) {
+            char expected[128];
+            expectation(&info->fields[i], expected, sizeof expected);
+            return fv_fail(FV_BAD_INPUT, "%s: %s=%s: expected %s", info->name, word, value, expected);
+        }
         given |= 1u << i;
     }
     for (int i = 0; i < info->field_count; ++i) {
@@ -197,7 +230,7 @@ fv_status fv_operation_parse(const char *text, fv_operation *op) {
         *op = parsed;
         return FV_OK;
     }
-    char names[256] = "";
+    char names[512] = "";
     for (fv_kind kind = 0; kind < FV_KINDS; ++kind)
         fv_append(names, sizeof names, "%s%s",
                   kind == 0              ? ""
@@ -212,6 +245,15 @@ static int print_value(const fv_field *field, const fv_operation *op, char *buff
     switch (field->type) {
     case FV_FIELD_COUNT:
         return snprintf(buffer, size, "%" PRId64, v[0]);
+    case FV_FIELD_CHOICE:
+        return snprintf(buffer, size, "%s", field->words[v[0]]);
+    case FV_FIELD_LIST: {
+        int length = snprintf(buffer, size, "%" PRId64, v[0]);
+        for (int i = 1; i < FV_MAX_PARTS && v[i]; ++i)
+            length += snprintf(buffer + length, size - (size_t)length, ",%" PRId64, v[i]);
+        return length;
+    }
+    case FV_FIELD_WINDOW:
     case FV_FIELD_PAIR:
         /* A filter always shows both extents, a stride or dilation only where they differ. */
         if (v[0] == v[1] && field->preset)

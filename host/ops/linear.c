@@ -5,11 +5,11 @@
 #include <inttypes.h>
 
 static const fv_field fields[] = {
-    {"n", FV_FIELD_COUNT, offsetof(fv_linear, n), "1"},
-    {"c", FV_FIELD_COUNT, offsetof(fv_linear, c), NULL},
-    {"k", FV_FIELD_COUNT, offsetof(fv_linear, k), NULL},
-    {"bias", FV_FIELD_COUNT, offsetof(fv_linear, bias), "0"},
-    {"dtype", FV_FIELD_DTYPE, offsetof(fv_linear, dtype), "f32"},
+    {"n", FV_FIELD_COUNT, offsetof(fv_linear, n), "1", NULL},
+    {"c", FV_FIELD_COUNT, offsetof(fv_linear, c), NULL, NULL},
+    {"k", FV_FIELD_COUNT, offsetof(fv_linear, k), NULL, NULL},
+    {"bias", FV_FIELD_COUNT, offsetof(fv_linear, bias), "0", NULL},
+    {"dtype", FV_FIELD_DTYPE, offsetof(fv_linear, dtype), "f32", NULL},
 };
 
 static fv_status validate(const fv_operation *op) {
@@ -17,8 +17,7 @@ static fv_status validate(const fv_operation *op) {
     FV_TRY(fv_require_count("linear", "n", d->n, 0));
     FV_TRY(fv_require_count("linear", "c", d->c, 1));
     FV_TRY(fv_require_count("linear", "k", d->k, 1));
-    if (d->bias != 0 && d->bias != 1)
-        return fv_fail(FV_BAD_INPUT, "linear: bias=%" PRId64 " must be 0 or 1", d->bias);
+    FV_TRY(fv_require_flag("linear", "bias", d->bias));
     const int64_t factors[] = {d->n, d->c, d->k};
     return fv_require_product("linear", "the number of multiply-accumulates", factors, 3);
 }
@@ -72,6 +71,7 @@ static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
 
 const fv_op_info fv_linear_info = {
     .name = "linear",
+    .example = "linear n=1 c=1 k=1 bias=1",
     .fields = fields,
     .field_count = sizeof fields / sizeof fields[0],
     .validate = validate,

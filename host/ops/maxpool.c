@@ -1,24 +1,14 @@
 /* maxpool: see fv_maxpool in include/fovea/operations.h. */
-#include "base/error.h"
 #include "ops/op.h"
 
 static const fv_field fields[] = {
     FV_IMAGE_FIELDS,
-    FV_WINDOW_FIELDS,
-    {"dtype", FV_FIELD_DTYPE, offsetof(fv_maxpool, dtype), "f32"},
+    FV_POOL_FIELDS,
+    {"dtype", FV_FIELD_DTYPE, offsetof(fv_maxpool, dtype), "f32", NULL},
 };
 
 static fv_status validate(const fv_operation *op) {
-    const fv_maxpool *d = &op->maxpool;
-    FV_TRY(fv_window_validate("maxpool", &op->window));
-    /* argmax is at most an i32 */
-    if (d->r * d->s > INT32_MAX)
-        return fv_fail(FV_BAD_INPUT, "maxpool: the window has more than 2^31-1 positions");
-    return FV_OK;
-}
-
-fv_dtype fv_maxpool_argmax(const fv_maxpool *d) {
-    return d->r * d->s <= 256 ? FV_U8 : FV_I32;
+    return fv_pool_validate("maxpool", &op->pool);
 }
 
 static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs) {
@@ -46,11 +36,6 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
     return (int)(end - specs);
 }
 
-static int64_t macs(const fv_operation *op, fv_pass pass) {
-    (void)op, (void)pass; /* comparisons and additions only */
-    return 0;
-}
-
 static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
     (void)role;
     /* Going back, an input may have been the maximum of every window that covers it. */
@@ -59,12 +44,13 @@ static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
 
 const fv_op_info fv_maxpool_info = {
     .name = "maxpool",
+    .example = "maxpool n=1 c=1 h=1 w=1 kernel=1x1",
     .fields = fields,
     .field_count = sizeof fields / sizeof fields[0],
     .resolve = fv_window_resolve,
     .validate = validate,
     .signature = signature,
-    .macs = macs,
+    .macs = fv_no_macs,
     .reduction = reduction,
     .integral = true,
 };

@@ -7,11 +7,21 @@
 #include "base/error.h"
 #include "ops/op.h"
 
+_Static_assert(FV_ROLES <= 64 && FV_KINDS <= 32, "sets of roles are 64 bits, sets of kinds are 32");
+
 const fv_op_info *fv_op_info_of(fv_kind kind) {
     static const fv_op_info *const table[FV_KINDS] = {
-        [FV_CONV2D] = &fv_conv2d_info, [FV_MAXPOOL] = &fv_maxpool_info, [FV_LINEAR] = &fv_linear_info,
-        [FV_RELU] = &fv_relu_info,     [FV_BATCH] = &fv_batch_info,     [FV_SOFTMAX_XENT] = &fv_softmax_xent_info,
-        [FV_SGD] = &fv_sgd_info,       [FV_ADAM] = &fv_adam_info,
+        [FV_CONV2D] = &fv_conv2d_info,       [FV_TRANSPOSED] = &fv_transposed_info,
+        [FV_SEPARABLE] = &fv_separable_info, [FV_SPATIAL] = &fv_spatial_info,
+        [FV_UNSHARED] = &fv_unshared_info,   [FV_DEFORMABLE] = &fv_deformable_info,
+        [FV_MAXPOOL] = &fv_maxpool_info,     [FV_AVGPOOL] = &fv_avgpool_info,
+        [FV_UNPOOL] = &fv_unpool_info,       [FV_UPSAMPLE] = &fv_upsample_info,
+        [FV_LINEAR] = &fv_linear_info,       [FV_BATCHNORM] = &fv_batchnorm_info,
+        [FV_RELU] = &fv_relu_info,           [FV_DROPOUT] = &fv_dropout_info,
+        [FV_CONCAT] = &fv_concat_info,       [FV_ADD] = &fv_add_info,
+        [FV_FLATTEN] = &fv_flatten_info,     [FV_SOFTMAX_XENT] = &fv_softmax_xent_info,
+        [FV_BATCH] = &fv_batch_info,         [FV_SGD] = &fv_sgd_info,
+        [FV_ADAM] = &fv_adam_info,
     };
     return table[kind];
 }
@@ -37,12 +47,41 @@ const char *fv_kind_name(fv_kind kind) {
 
 const char *fv_role_name(fv_role role) {
     static const char *const names[FV_ROLES] = {
-        [FV_X] = "x",           [FV_W] = "w",         [FV_B] = "b",
-        [FV_Y] = "y",           [FV_DX] = "dx",       [FV_DW] = "dw",
-        [FV_DB] = "db",         [FV_DY] = "dy",       [FV_ARGMAX] = "argmax",
-        [FV_LABELS] = "labels", [FV_LOSS] = "loss",   [FV_PREDICTED] = "predicted",
-        [FV_IMAGES] = "images", [FV_ORDER] = "order", [FV_IMAGE_LABELS] = "image_labels",
-        [FV_M] = "m",           [FV_V] = "v",         [FV_RATE] = "rate",
+        [FV_X] = "x",
+        [FV_W] = "w",
+        [FV_B] = "b",
+        [FV_Y] = "y",
+        [FV_DX] = "dx",
+        [FV_DW] = "dw",
+        [FV_DB] = "db",
+        [FV_DY] = "dy",
+        [FV_ARGMAX] = "argmax",
+        [FV_LABELS] = "labels",
+        [FV_LOSS] = "loss",
+        [FV_PREDICTED] = "predicted",
+        [FV_IMAGES] = "images",
+        [FV_ORDER] = "order",
+        [FV_IMAGE_LABELS] = "image_labels",
+        [FV_M] = "m",
+        [FV_V] = "v",
+        [FV_RATE] = "rate",
+        [FV_W2] = "w2",
+        [FV_DW2] = "dw2",
+        [FV_OFFSET] = "offset",
+        [FV_DOFFSET] = "doffset",
+        [FV_MASK] = "mask",
+        [FV_DMASK] = "dmask",
+        [FV_X2] = "x2",
+        [FV_X3] = "x3",
+        [FV_X4] = "x4",
+        [FV_DX2] = "dx2",
+        [FV_DX3] = "dx3",
+        [FV_DX4] = "dx4",
+        [FV_MEAN] = "mean",
+        [FV_VARIANCE] = "variance",
+        [FV_SAVED_MEAN] = "saved_mean",
+        [FV_SAVED_RSTD] = "saved_rstd",
+        [FV_STEP] = "step",
     };
     return (unsigned)role < FV_ROLES ? names[role] : "unknown";
 }
@@ -62,6 +101,17 @@ fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction dir
                             const char *axes, int64_t d0, int64_t d1, int64_t d2, int64_t d3) {
     *spec = (fv_tensor_spec){role, direction, dtype, {(int)strlen(axes), {d0, d1, d2, d3}}, axes};
     return spec + 1;
+}
+
+fv_tensor_spec *fv_spec_add_shape(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype,
+                                  const char *axes, fv_shape shape) {
+    *spec = (fv_tensor_spec){role, direction, dtype, shape, axes};
+    return spec + 1;
+}
+
+int64_t fv_no_macs(const fv_operation *op, fv_pass pass) {
+    (void)op, (void)pass;
+    return 0;
 }
 
 int fv_operation_signature(const fv_operation *op, fv_pass pass, fv_tensor_spec specs[FV_MAX_SPECS]) {
@@ -130,6 +180,21 @@ fv_status fv_require_count(const char *name, const char *key, int64_t value, int
         return fv_fail(FV_BAD_INPUT, "%s: %s=%" PRId64 " must be at least %" PRId64, name, key, value, minimum);
     if (value >= (int64_t)1 << 40)
         return fv_fail(FV_BAD_INPUT, "%s: %s=%" PRId64 " must be below 2^40", name, key, value);
+    return FV_OK;
+}
+
+fv_status fv_require_flag(const char *name, const char *key, int64_t value) {
+    if (value != 0 && value != 1)
+        return fv_fail(FV_BAD_INPUT, "%s: %s=%" PRId64 " must be 0 or 1", name, key, value);
+    return FV_OK;
+}
+
+fv_status fv_require_groups(const char *name, int64_t c, int64_t k, int64_t groups) {
+    FV_TRY(fv_require_count(name, "k", k, 1));
+    FV_TRY(fv_require_count(name, "groups", groups, 1));
+    if (c % groups || k % groups)
+        return fv_fail(FV_BAD_INPUT, "%s: groups=%" PRId64 " must divide c=%" PRId64 " and k=%" PRId64, name, groups, c,
+                       k);
     return FV_OK;
 }
 

@@ -3,9 +3,9 @@
 #include "ops/op.h"
 
 static const fv_field fields[] = {
-    {"n", FV_FIELD_COUNT, offsetof(fv_softmax_xent, n), "1"},
-    {"classes", FV_FIELD_COUNT, offsetof(fv_softmax_xent, classes), NULL},
-    {"dtype", FV_FIELD_DTYPE, offsetof(fv_softmax_xent, dtype), "f32"},
+    {"n", FV_FIELD_COUNT, offsetof(fv_softmax_xent, n), "1", NULL},
+    {"classes", FV_FIELD_COUNT, offsetof(fv_softmax_xent, classes), NULL, NULL},
+    {"dtype", FV_FIELD_DTYPE, offsetof(fv_softmax_xent, dtype), "f32", NULL},
 };
 
 static fv_status validate(const fv_operation *op) {
@@ -50,6 +50,7 @@ static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
 
 const fv_op_info fv_softmax_xent_info = {
     .name = "softmax_xent",
+    .example = "softmax_xent n=1 classes=1",
     .fields = fields,
     .field_count = sizeof fields / sizeof fields[0],
     .validate = validate,

@@ -5,21 +5,21 @@
 #include <inttypes.h>
 
 static const fv_field sgd_fields[] = {
-    {"elements", FV_FIELD_COUNT, offsetof(fv_sgd, elements), NULL},
-    {"decayed", FV_FIELD_COUNT, offsetof(fv_sgd, decayed), "0"},
-    {"momentum", FV_FIELD_REAL, offsetof(fv_sgd, momentum), "0"},
-    {"weight_decay", FV_FIELD_REAL, offsetof(fv_sgd, weight_decay), "0"},
-    {"dtype", FV_FIELD_DTYPE, offsetof(fv_sgd, dtype), "f32"},
+    {"elements", FV_FIELD_COUNT, offsetof(fv_sgd, elements), NULL, NULL},
+    {"decayed", FV_FIELD_COUNT, offsetof(fv_sgd, decayed), "0", NULL},
+    {"momentum", FV_FIELD_REAL, offsetof(fv_sgd, momentum), "0", NULL},
+    {"weight_decay", FV_FIELD_REAL, offsetof(fv_sgd, weight_decay), "0", NULL},
+    {"dtype", FV_FIELD_DTYPE, offsetof(fv_sgd, dtype), "f32", NULL},
 };
 
 static const fv_field adam_fields[] = {
-    {"elements", FV_FIELD_COUNT, offsetof(fv_adam, elements), NULL},
-    {"decayed", FV_FIELD_COUNT, offsetof(fv_adam, decayed), "0"},
-    {"beta1", FV_FIELD_REAL, offsetof(fv_adam, beta1), "0.9"},
-    {"beta2", FV_FIELD_REAL, offsetof(fv_adam, beta2), "0.999"},
-    {"epsilon", FV_FIELD_REAL, offsetof(fv_adam, epsilon), "1e-8"},
-    {"weight_decay", FV_FIELD_REAL, offsetof(fv_adam, weight_decay), "0"},
-    {"dtype", FV_FIELD_DTYPE, offsetof(fv_adam, dtype), "f32"},
+    {"elements", FV_FIELD_COUNT, offsetof(fv_adam, elements), NULL, NULL},
+    {"decayed", FV_FIELD_COUNT, offsetof(fv_adam, decayed), "0", NULL},
+    {"beta1", FV_FIELD_REAL, offsetof(fv_adam, beta1), "0.9", NULL},
+    {"beta2", FV_FIELD_REAL, offsetof(fv_adam, beta2), "0.999", NULL},
+    {"epsilon", FV_FIELD_REAL, offsetof(fv_adam, epsilon), "1e-8", NULL},
+    {"weight_decay", FV_FIELD_REAL, offsetof(fv_adam, weight_decay), "0", NULL},
+    {"dtype", FV_FIELD_DTYPE, offsetof(fv_adam, dtype), "f32", NULL},
 };
 
 static fv_status validate_counts(const char *name, int64_t elements, int64_t decayed) {
@@ -96,6 +96,7 @@ static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
 
 const fv_op_info fv_sgd_info = {
     .name = "sgd",
+    .example = "sgd elements=1",
     .fields = sgd_fields,
     .field_count = sizeof sgd_fields / sizeof sgd_fields[0],
     .validate = validate_sgd,
@@ -106,6 +107,7 @@ const fv_op_info fv_sgd_info = {
 
 const fv_op_info fv_adam_info = {
     .name = "adam",
+    .example = "adam elements=1",
     .fields = adam_fields,
     .field_count = sizeof adam_fields / sizeof adam_fields[0],
     .validate = validate_adam,

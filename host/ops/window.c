@@ -11,7 +11,20 @@
                        offsetof(type, dilation_w) == offsetof(fv_window2d, dilation_w),                                \
                    #type " must begin with the members of fv_window2d")
 BEGINS_LIKE_A_WINDOW(fv_conv2d);
-BEGINS_LIKE_A_WINDOW(fv_maxpool);
+BEGINS_LIKE_A_WINDOW(fv_transposed);
+BEGINS_LIKE_A_WINDOW(fv_separable);
+BEGINS_LIKE_A_WINDOW(fv_spatial);
+BEGINS_LIKE_A_WINDOW(fv_unshared);
+BEGINS_LIKE_A_WINDOW(fv_deformable);
+BEGINS_LIKE_A_WINDOW(fv_pool2d);
+
+#define BEGINS_LIKE_A_POOL(type)                                                                                       \
+    BEGINS_LIKE_A_WINDOW(type);                                                                                        \
+    _Static_assert(offsetof(type, ceil) == offsetof(fv_pool2d, ceil), #type " must begin with the members of "         \
+                                                                            "fv_pool2d")
+BEGINS_LIKE_A_POOL(fv_maxpool);
+BEGINS_LIKE_A_POOL(fv_avgpool);
+BEGINS_LIKE_A_POOL(fv_unpool);
 
 int64_t fv_axis_span(const fv_axis *axis) {
     return axis->dilation * (axis->filter - 1) + 1;
@@ -19,10 +32,15 @@ int64_t fv_axis_span(const fv_axis *axis) {
 
 int64_t fv_axis_output(const fv_axis *axis) {
     const int64_t room = axis->input + axis->pad_before + axis->pad_after - fv_axis_span(axis);
-    return room < 0 ? 0 : room / axis->stride + 1;
+    if (room < 0)
+        return 0;
+    if (!axis->ceil)
+        return room / axis->stride + 1;
+    const int64_t steps = (room + axis->stride - 1) / axis->stride; /* of the last window, unless it begins too late */
+    return steps * axis->stride >= axis->input + axis->pad_before ? steps : steps + 1;
 }
 
-fv_status fv_axis_validate(const char *name, const char *which, const fv_axis *axis) {
+fv_status fv_axis_range(const char *name, const char *which, const fv_axis *axis) {
     const struct {
         const char *key;
         int64_t value, minimum;
@@ -34,6 +52,11 @@ fv_status fv_axis_validate(const char *name, const char *which, const fv_axis *a
         if (checks[i].value < checks[i].minimum || checks[i].value > INT32_MAX)
             return fv_fail(FV_BAD_INPUT, "%s: %s: %s %" PRId64 " must be %" PRId64 " to 2^31-1", name, which,
                            checks[i].key, checks[i].value, checks[i].minimum);
+    return FV_OK;
+}
+
+fv_status fv_axis_validate(const char *name, const char *which, const fv_axis *axis) {
+    FV_TRY(fv_axis_range(name, which, axis));
     if (fv_axis_output(axis) < 1)
         return fv_fail(FV_BAD_INPUT,
                        "%s: %s: the window spans %" PRId64 " pixels (kernel %" PRId64 ", dilation %" PRId64
@@ -57,15 +80,27 @@ void fv_axis_same(const fv_axis *axis, int64_t *pad_before, int64_t *pad_after) 
 }
 
 fv_axis fv_window_vertical(const fv_window2d *d) {
-    return (fv_axis){d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h};
+    return (fv_axis){d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h, 0};
 }
 
 fv_axis fv_window_horizontal(const fv_window2d *d) {
-    return (fv_axis){d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w};
+    return (fv_axis){d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w, 0};
+}
+
+fv_axis fv_pool_vertical(const fv_pool2d *d) {
+    return (fv_axis){d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h, d->ceil};
+}
+
+fv_axis fv_pool_horizontal(const fv_pool2d *d) {
+    return (fv_axis){d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w, d->ceil};
 }
 
 void fv_window_resolve(fv_operation *op) {
     fv_window2d *d = &op->window;
+    if (d->r == FV_GLOBAL) {
+        d->r = d->h;
+        d->s = d->w;
+    }
     if (d->pad_top != FV_PAD_SAME)
         return;
     const fv_axis v = fv_window_vertical(d), h = fv_window_horizontal(d);
@@ -73,28 +108,71 @@ void fv_window_resolve(fv_operation *op) {
     fv_axis_same(&h, &d->pad_left, &d->pad_right);
 }
 
+fv_status fv_image_validate(const char *name, int64_t n, int64_t c, int64_t h, int64_t w) {
+    FV_TRY(fv_require_count(name, "n", n, 0));
+    FV_TRY(fv_require_count(name, "c", c, 1));
+    FV_TRY(fv_require_count(name, "h", h, 1));
+    return fv_require_count(name, "w", w, 1);
+}
+
 fv_status fv_window_validate(const char *name, const fv_window2d *d) {
-    FV_TRY(fv_require_count(name, "n", d->n, 0));
-    FV_TRY(fv_require_count(name, "c", d->c, 1));
-    FV_TRY(fv_require_count(name, "h", d->h, 1));
-    FV_TRY(fv_require_count(name, "w", d->w, 1));
+    FV_TRY(fv_image_validate(name, d->n, d->c, d->h, d->w));
     const fv_axis v = fv_window_vertical(d), h = fv_window_horizontal(d);
     FV_TRY(fv_axis_validate(name, "height", &v));
     return fv_axis_validate(name, "width", &h);
 }
 
+fv_status fv_pool_validate(const char *name, const fv_pool2d *d) {
+    FV_TRY(fv_image_validate(name, d->n, d->c, d->h, d->w));
+    FV_TRY(fv_require_flag(name, "ceil", d->ceil));
+    const fv_axis v = fv_pool_vertical(d), h = fv_pool_horizontal(d);
+    FV_TRY(fv_axis_validate(name, "height", &v));
+    FV_TRY(fv_axis_validate(name, "width", &h));
+    if (d->r * d->s > INT32_MAX) /* argmax is at most an i32 */
+        return fv_fail(FV_BAD_INPUT, "%s: the window has more than 2^31-1 positions", name);
+    return FV_OK;
+}
+
+int64_t fv_window_p(const fv_window2d *d) {
+    const fv_axis axis = fv_window_vertical(d);
+    return fv_axis_output(&axis);
+}
+
+int64_t fv_window_q(const fv_window2d *d) {
+    const fv_axis axis = fv_window_horizontal(d);
+    return fv_axis_output(&axis);
+}
+
+int64_t fv_pool_p(const fv_pool2d *d) {
+    const fv_axis axis = fv_pool_vertical(d);
+    return fv_axis_output(&axis);
+}
+
+int64_t fv_pool_q(const fv_pool2d *d) {
+    const fv_axis axis = fv_pool_horizontal(d);
+    return fv_axis_output(&axis);
+}
+
+fv_dtype fv_pool_argmax(const fv_pool2d *d) {
+    return d->r * d->s <= 256 ? FV_U8 : FV_I32;
+}
+
 int64_t fv_conv2d_p(const fv_conv2d *d) {
-    return fv_axis_output(&(fv_axis){d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h});
+    return fv_window_p((const fv_window2d *)d);
 }
 
 int64_t fv_conv2d_q(const fv_conv2d *d) {
-    return fv_axis_output(&(fv_axis){d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w});
+    return fv_window_q((const fv_window2d *)d);
 }
 
 int64_t fv_maxpool_p(const fv_maxpool *d) {
-    return fv_axis_output(&(fv_axis){d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h});
+    return fv_pool_p((const fv_pool2d *)d);
 }
 
 int64_t fv_maxpool_q(const fv_maxpool *d) {
-    return fv_axis_output(&(fv_axis){d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w});
+    return fv_pool_q((const fv_pool2d *)d);
+}
+
+fv_dtype fv_maxpool_argmax(const fv_maxpool *d) {
+    return fv_pool_argmax((const fv_pool2d *)d);
 }

@@ -45,7 +45,7 @@ static fv_status take_magnitudes(const fv_tensor_spec *specs, int count, const f
         if (specs[i].direction == FV_OUT)
             continue;
         memcpy(to->at[role], from->at[role], fv_spec_bytes(&specs[i]));
-        if (specs[i].dtype != FV_F64)
+        if (specs[i].dtype != FV_F64 || role == FV_OFFSET) /* an offset is a place, not a factor */
             continue;
         double *value = to->at[role];
         for (int64_t e = 0; e < fv_shape_elements(&specs[i].shape); ++e)
@@ -133,7 +133,7 @@ static fv_status product_bounds(const fv_operation *op, fv_pass pass, fv_role ro
 
 /* Whether an output is made of products of two inputs, which is what notes are about. A bias gradient is not. */
 static bool of_products(fv_kind kind, fv_role role) {
-    return (kind == FV_CONV2D || kind == FV_LINEAR) && role != FV_DB;
+    return (kind == FV_CONV2D || kind == FV_TRANSPOSED || kind == FV_LINEAR) && role != FV_DB;
 }
 
 fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, unsigned notes,

@@ -34,9 +34,12 @@ fv_status fv_run_reference(const fv_operation *op, fv_pass pass, const fv_host_t
     return status;
 }
 
-/* The largest integer that exact inputs may take, so that sums of K products of two stay below 2^24. */
-static int64_t exact_range(int64_t reduction) {
-    const double range = sqrt(0x1p24 / (double)(reduction > 0 ? reduction : 1));
+/* The largest integer that exact inputs may take, so that partial sums need no more than 24 bits; 0: there is none. */
+static int64_t exact_range(const fv_exactness *e) {
+    if (e->grain <= 0)
+        return 0;
+    const double most = 0x1p24 / (fmax(e->terms, 1) * e->grain);
+    const double range = e->factors == 1 ? most : e->factors == 2 ? sqrt(most) : cbrt(most);
     return range < 1 ? 0 : range > 8 ? 8 : (int64_t)range;
 }
 
@@ -44,14 +47,32 @@ static double real_value(fv_role role, uint64_t seed, int64_t i) {
     const double value = 2 * (double)fv_random_uniform(seed, role, (uint64_t)i) - 1;
     if (role == FV_V)
         return fabs(value); /* a mean of squares */
+    if (role == FV_VARIANCE)
+        return 0.25 + fabs(value);
+    /* Tap positions have to be the same in f32 and f64, and off the grid, where gradients by offsets jump. */
+    if (role == FV_OFFSET)
+        return (2 * floor(1024 * value) + 1) / 1024;
     if (role == FV_RATE)
         return i == 0 ? 0x1p-6 : i == 1 ? 1.25 : 1.5; /* learning rate, 1/(1-beta1^t), 1/(1-beta2^t) */
     return value;
 }
 
+/* Integers of at most `range`; offsets and masks of conv2d_deformable are multiples of 1/4, up to 2 and 1. */
+static double exact_value(fv_role role, int64_t range, uint64_t seed, uint64_t i) {
+    if (role == FV_OFFSET)
+        return (fv_random_below(seed, role, i, 17) - 8.0) / 4;
+    if (role == FV_MASK)
+        return fv_random_below(seed, role, i, 5) / 4.0;
+    return (double)fv_random_below(seed, role, i, (uint32_t)(2 * range + 1)) - (double)range;
+}
+
 /* Integers of the index tensors lie below this. */
 static uint32_t index_limit(const fv_operation *op, fv_role role) {
     switch (role) {
+    case FV_ARGMAX:
+        return (uint32_t)(op->pool.r * op->pool.s);
+    case FV_STEP:
+        return 1000;
     case FV_LABELS:
         return (uint32_t)op->softmax_xent.classes;
     case FV_ORDER:
@@ -71,8 +92,7 @@ static void fill_tensor(const fv_operation *op, const fv_tensor_spec *spec, fv_f
         else if (spec->dtype == FV_I32)
             ((int32_t *)data)[i] = (int32_t)fv_random_below(seed, spec->role, index, index_limit(op, spec->role));
         else if (fill == FV_EXACT)
-            ((double *)data)[i] =
-                (double)fv_random_below(seed, spec->role, index, (uint32_t)(2 * range + 1)) - (double)range;
+            ((double *)data)[i] = exact_value(spec->role, range, seed, index);
         else
             ((double *)data)[i] = real_value(spec->role, seed, i);
     }
@@ -98,12 +118,20 @@ static int64_t longest_reduction(const fv_operation *op, fv_pass pass) {
     return longest;
 }
 
+static fv_exactness exactness_of(const fv_operation *op, fv_pass pass) {
+    const fv_op_info *info = fv_op_info_of(op->kind);
+    return info->exactness ? info->exactness(op, pass) : (fv_exactness){(double)longest_reduction(op, pass), 2, 1};
+}
+
 fv_status fv_generate(const fv_operation *op, fv_pass pass, fv_fill fill, uint64_t seed, fv_host_tensors *tensors) {
     memset(tensors, 0, sizeof *tensors);
     const fv_operation wide = fv_in_double(op);
-    const int64_t range = exact_range(longest_reduction(op, pass));
+    const fv_exactness exactness = exactness_of(op, pass);
+    const int64_t range = exact_range(&exactness);
+    if (fill == FV_EXACT && exactness.grain <= 0)
+        return fv_fail(FV_UNSUPPORTED, "the operation does not map integers to numbers that are exact in f32");
     if (fill == FV_EXACT && range < 1)
-        return fv_fail(FV_UNSUPPORTED, "sums of more than 2^24 terms are not exact in f32");
+        return fv_fail(FV_UNSUPPORTED, "sums of so many terms are not exact in f32");
     fv_tensor_spec specs[FV_MAX_SPECS], forward[FV_MAX_SPECS];
     const int count = fv_operation_signature(&wide, pass, specs);
     const int forward_count = fv_operation_signature(&wide, FV_FORWARD, forward);

@@ -8,33 +8,24 @@
 #include <cmocka.h>
 
 #include "backends/kernel.h"
+#include "ops/op.h"
 
 /* An operation of each kind. */
 static fv_operation example(fv_kind kind) {
-    static const char *const texts[FV_KINDS] = {
-        [FV_CONV2D] = "conv2d n=1 c=1 h=1 w=1 k=1 kernel=1x1 bias=1",
-        [FV_MAXPOOL] = "maxpool n=1 c=1 h=1 w=1 kernel=1x1",
-        [FV_LINEAR] = "linear n=1 c=1 k=1 bias=1",
-        [FV_RELU] = "relu elements=1",
-        [FV_SOFTMAX_XENT] = "softmax_xent n=1 classes=1",
-        [FV_BATCH] = "batch n=1 items=1 elements=1",
-        [FV_SGD] = "sgd elements=1",
-        [FV_ADAM] = "adam elements=1",
-    };
     fv_operation op;
-    if (fv_operation_parse(texts[kind], &op) != FV_OK)
+    if (fv_operation_parse(fv_op_info_of(kind)->example, &op) != FV_OK)
         fail_msg("%s", fv_error_message());
     return op;
 }
 
 /* Roles of the pass, as a bit set. */
-static unsigned roles_of(const fv_kernel *kernel) {
+static uint64_t roles_of(const fv_kernel *kernel) {
     const fv_operation op = example(kernel->kind);
     fv_tensor_spec specs[FV_MAX_SPECS];
     const int count = fv_operation_signature(&op, kernel->pass, specs);
-    unsigned roles = 0;
+    uint64_t roles = 0;
     for (int i = 0; i < count; ++i)
-        roles |= 1u << specs[i].role;
+        roles |= UINT64_C(1) << specs[i].role;
     return roles;
 }
 
@@ -48,7 +39,7 @@ static void rows_are_whole(void **state) {
             assert_in_range(kernel->pass, 0, FV_PASSES - 1);
             assert_in_range(kernel->dtype, 0, FV_DTYPES - 1);
             assert_non_null(kernel->run);
-            const unsigned roles = roles_of(kernel);
+            const uint64_t roles = roles_of(kernel);
             assert_true(roles != 0); /* the operation has the pass */
             assert_int_equal(kernel->omits & ~roles, 0);
             if (!kernel->workspace != !kernel->workspace_rule || (kernel->workspace && !*kernel->workspace_rule))

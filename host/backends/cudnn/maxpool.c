@@ -24,8 +24,8 @@ static bool evenly_padded(const fv_axis *axis) {
 
 static const char *supports(const fv_operation *op) {
     const fv_maxpool *d = &op->maxpool;
-    const fv_axis height = {d->h, d->r, d->stride_h, d->pad_top, d->pad_bottom, d->dilation_h};
-    const fv_axis width = {d->w, d->s, d->stride_w, d->pad_left, d->pad_right, d->dilation_w};
+    const fv_axis height = fv_pool_vertical(&op->pool);
+    const fv_axis width = fv_pool_horizontal(&op->pool);
     if (d->n == 0)
         return "cuDNN takes no empty batch";
     if (d->dilation_h != 1 || d->dilation_w != 1)
@@ -106,7 +106,7 @@ const fv_kernel fv_cudnn_maxpool_kernels[] = {
      .dtype = FV_F32,
      .name = "cudnn",
      .deterministic = true,
-     .omits = 1u << FV_ARGMAX,
+     .omits = UINT64_C(1) << FV_ARGMAX,
      .supports = supports,
      .prepare = prepare,
      .release = release,
@@ -116,7 +116,7 @@ const fv_kernel fv_cudnn_maxpool_kernels[] = {
      .dtype = FV_F32,
      .name = "cudnn",
      .deterministic = true,
-     .omits = 1u << FV_ARGMAX, /* it looks for the maximum again; which one it takes on a tie is not documented */
+     .omits = UINT64_C(1) << FV_ARGMAX, /* it looks for the maximum again; which one it takes on a tie is not documented */
      .supports = supports,
      .prepare = prepare,
      .release = release,

@@ -73,7 +73,7 @@ static fv_status open_onednn(fv_context *context, const fv_context_options *opti
 }
 
 static const fv_kernel *const tables[] = {
-    fv_onednn_conv2d, fv_onednn_maxpool, fv_onednn_linear, fv_onednn_plain, NULL,
+    fv_onednn_conv2d, fv_onednn_maxpool, fv_onednn_linear, fv_onednn_plain, fv_unfused_kernels, NULL,
 };
 
 const fv_backend fv_backend_onednn = {

@@ -16,8 +16,9 @@ typedef void fv_reference_loops(const fv_operation *op, void *const at[FV_ROLES]
 fv_status fv_reference_run_f32(const fv_operation *op, fv_pass pass, fv_reference_loops *loops,
                                const fv_buffers *buffers);
 
-extern const fv_kernel fv_reference_conv2d[], fv_reference_maxpool[], fv_reference_linear[], fv_reference_relu[],
-    fv_reference_softmax_xent[], fv_reference_batch[], fv_reference_update[];
+extern const fv_kernel fv_reference_conv2d[], fv_reference_transposed[], fv_reference_chain[], fv_reference_maxpool[],
+    fv_reference_linear[], fv_reference_relu[], fv_reference_softmax_xent[], fv_reference_batch[],
+    fv_reference_update[];
 
 /* Defines LOOPS_f32 and LOOPS_f64, the run functions of a pair of rows. */
 #define FV_REFERENCE_RUN(loops, which_pass)                                                                            \

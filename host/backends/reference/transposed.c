@@ -1,0 +1,85 @@
+/* Transposed convolution by its definition: every input pixel adds its products to the output pixels that the window
+ * covers. x and dx are [n,h,w,c], w and dw [c,r,s,k/groups], y and dy [n,p,q,k].
+ *
+ * All three passes visit the same products: x (n,i,j,c) meets y (n, i*stride + r*dilation - pad, .., g*K/G + k) through
+ * filter tap (c,r,s,k). */
+#include "backends/reference/reference.h"
+
+/* A visitor gets the places of one product in x, w and y. */
+typedef void product(const double *in1, const double *in2, double *out, int64_t x, int64_t w, int64_t y);
+
+static void into_y(const double *x, const double *w, double *y, int64_t at_x, int64_t at_w, int64_t at_y) {
+    y[at_y] += x[at_x] * w[at_w];
+}
+
+static void into_dx(const double *dy, const double *w, double *dx, int64_t at_x, int64_t at_w, int64_t at_y) {
+    dx[at_x] += dy[at_y] * w[at_w];
+}
+
+static void into_dw(const double *x, const double *dy, double *dw, int64_t at_x, int64_t at_w, int64_t at_y) {
+    dw[at_w] += x[at_x] * dy[at_y];
+}
+
+static void visit(const fv_transposed *d, product *add, const double *in1, const double *in2, double *out) {
+    const int64_t height = fv_transposed_p(d), width = fv_transposed_q(d);
+    const int64_t cg = d->c / d->groups, kg = d->k / d->groups;
+    for (int64_t n = 0; n < d->n; ++n)
+        for (int64_t i = 0; i < d->h; ++i)
+            for (int64_t j = 0; j < d->w; ++j)
+                for (int64_t r = 0; r < d->r; ++r) {
+                    const int64_t p = i * d->stride_h + r * d->dilation_h - d->pad_top;
+                    if (p < 0 || p >= height)
+                        continue;
+                    for (int64_t s = 0; s < d->s; ++s) {
+                        const int64_t q = j * d->stride_w + s * d->dilation_w - d->pad_left;
+                        if (q < 0 || q >= width)
+                            continue;
+                        for (int64_t c = 0; c < d->c; ++c)
+                            for (int64_t k = 0; k < kg; ++k)
+                                add(in1, in2, out, ((n * d->h + i) * d->w + j) * d->c + c,
+                                    ((c * d->r + r) * d->s + s) * kg + k,
+                                    ((n * height + p) * width + q) * d->k + c / cg * kg + k);
+                    }
+                }
+}
+
+static void fill(double *out, int64_t elements, const double *values, int64_t period) {
+    for (int64_t i = 0; i < elements; ++i)
+        out[i] = values ? values[i % period] : 0;
+}
+
+static void transposed_forward(const fv_operation *op, void *const at[FV_ROLES]) {
+    const fv_transposed *d = &op->transposed;
+    fill(at[FV_Y], d->n * fv_transposed_p(d) * fv_transposed_q(d) * d->k, d->bias ? at[FV_B] : NULL, d->k);
+    visit(d, into_y, at[FV_X], at[FV_W], at[FV_Y]);
+}
+
+static void transposed_backward_data(const fv_operation *op, void *const at[FV_ROLES]) {
+    const fv_transposed *d = &op->transposed;
+    fill(at[FV_DX], d->n * d->h * d->w * d->c, NULL, 1);
+    visit(d, into_dx, at[FV_DY], at[FV_W], at[FV_DX]);
+}
+
+static void transposed_backward_weights(const fv_operation *op, void *const at[FV_ROLES]) {
+    const fv_transposed *d = &op->transposed;
+    fill(at[FV_DW], d->c * d->r * d->s * (d->k / d->groups), NULL, 1);
+    visit(d, into_dw, at[FV_X], at[FV_DY], at[FV_DW]);
+    if (!d->bias)
+        return;
+    const double *dy = at[FV_DY];
+    double *db = at[FV_DB];
+    fill(db, d->k, NULL, 1);
+    for (int64_t i = 0; i < d->n * fv_transposed_p(d) * fv_transposed_q(d) * d->k; ++i)
+        db[i % d->k] += dy[i];
+}
+
+FV_REFERENCE_RUN(transposed_forward, FV_FORWARD)
+FV_REFERENCE_RUN(transposed_backward_data, FV_BACKWARD_DATA)
+FV_REFERENCE_RUN(transposed_backward_weights, FV_BACKWARD_WEIGHTS)
+
+const fv_kernel fv_reference_transposed[] = {
+    FV_REFERENCE_ROWS(FV_TRANSPOSED, FV_FORWARD, transposed_forward),
+    FV_REFERENCE_ROWS(FV_TRANSPOSED, FV_BACKWARD_DATA, transposed_backward_data),
+    FV_REFERENCE_ROWS(FV_TRANSPOSED, FV_BACKWARD_WEIGHTS, transposed_backward_weights),
+    FV_KERNELS_END,
+};

@@ -1,0 +1,48 @@
+/* Random convolutions; see draw.h. */
+#include "cases/draw.h"
+
+/* Enough of everything for the larger tiles, with a rest, and for sums over pixels that are split. */
+static void draw_bulky(fv_draw *d, fv_conv2d *conv) {
+    conv->n = PICK(d, 1, 1, 2, 3);
+    conv->c = PICK(d, 33, 35, 64, 65);
+    conv->h = PICK(d, 15, 16, 17);
+    conv->w = PICK(d, 17, 18, 31, 33);
+    conv->k = PICK(d, 33, 35, 64, 65);
+    conv->r = PICK(d, 1, 1, 2);
+    conv->s = PICK(d, 1, 1, 2);
+    conv->pad_left = below(d, 2);
+    conv->bias = below(d, 2);
+    conv->stride_h = conv->stride_w = conv->dilation_h = conv->dilation_w = conv->groups = 1;
+}
+
+void fv_draw_conv2d(fv_draw *d, fv_operation *op) {
+    fv_conv2d *conv = &op->conv2d;
+    if (d->large && chance(d, 50)) {
+        draw_bulky(d, conv);
+        return;
+    }
+    fv_draw_window(d, &op->window);
+    conv->bias = below(d, 2);
+    conv->groups = 1;
+    conv->k = fv_draw_channels(d);
+    if (chance(d, 55))
+        return;
+    conv->groups = chance(d, 50) ? fv_draw_channels(d) : PICK(d, 2, 3, 4, 5, 8, 17);
+    switch (below(d, 4)) {
+    case 0: /* depthwise */
+        conv->c = conv->k = conv->groups;
+        break;
+    case 1: /* depthwise with a multiplier */
+        conv->c = conv->groups;
+        conv->k = conv->groups * PICK(d, 2, 3, 4, 5, 9, 33);
+        break;
+    case 2: /* one output channel from several */
+        conv->c = conv->groups * PICK(d, 2, 3, 4, 5, 9, 33);
+        conv->k = conv->groups;
+        break;
+    default:
+        conv->c = conv->groups * fv_draw_extent(d);
+        conv->k = conv->groups * fv_draw_extent(d);
+        break;
+    }
+}

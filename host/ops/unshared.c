@@ -1,0 +1,87 @@
+/* conv2d_unshared: see fv_unshared in include/fovea/operations.h. */
+#include "base/error.h"
+#include "ops/op.h"
+
+static const char name[] = "conv2d_unshared";
+
+static const fv_field fields[] = {
+    FV_IMAGE_FIELDS,
+    {"k", FV_FIELD_COUNT, offsetof(fv_unshared, k), NULL, NULL},
+    FV_WINDOW_FIELDS,
+    {"groups", FV_FIELD_COUNT, offsetof(fv_unshared, groups), "1", NULL},
+    {"bias", FV_FIELD_COUNT, offsetof(fv_unshared, bias), "0", NULL},
+    {"dtype", FV_FIELD_DTYPE, offsetof(fv_unshared, dtype), "f32", NULL},
+};
+
+static fv_status validate(const fv_operation *op) {
+    const fv_unshared *d = &op->unshared;
+    FV_TRY(fv_window_validate(name, &op->window));
+    FV_TRY(fv_require_groups(name, d->c, d->k, d->groups));
+    FV_TRY(fv_require_flag(name, "bias", d->bias));
+    const int64_t factors[] = {d->n, fv_window_p(&op->window), fv_window_q(&op->window), d->k, d->r,
+                               d->s, d->c / d->groups};
+    return fv_require_product(name, "the number of multiply-accumulates", factors, 7);
+}
+
+static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs) {
+    const fv_unshared *d = &op->unshared;
+    const int64_t p = fv_window_p(&op->window), q = fv_window_q(&op->window);
+    const fv_shape filters = {6, {p, q, d->k, d->r, d->s, d->c / d->groups}};
+    fv_tensor_spec *end = specs;
+    switch (pass) {
+    case FV_FORWARD:
+        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, "nhwc", d->n, d->h, d->w, d->c);
+        end = fv_spec_add_shape(end, FV_W, FV_IN, d->dtype, "pqkrsc", filters);
+        if (d->bias)
+            end = fv_spec_add(end, FV_B, FV_IN, d->dtype, "pqk", p, q, d->k, 0);
+        end = fv_spec_add(end, FV_Y, FV_OUT, d->dtype, "npqk", d->n, p, q, d->k);
+        break;
+    case FV_BACKWARD_DATA:
+        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, "npqk", d->n, p, q, d->k);
+        end = fv_spec_add_shape(end, FV_W, FV_IN, d->dtype, "pqkrsc", filters);
+        end = fv_spec_add(end, FV_DX, FV_OUT, d->dtype, "nhwc", d->n, d->h, d->w, d->c);
+        break;
+    case FV_BACKWARD_WEIGHTS:
+        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, "nhwc", d->n, d->h, d->w, d->c);
+        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, "npqk", d->n, p, q, d->k);
+        end = fv_spec_add_shape(end, FV_DW, FV_OUT, d->dtype, "pqkrsc", filters);
+        if (d->bias)
+            end = fv_spec_add(end, FV_DB, FV_OUT, d->dtype, "pqk", p, q, d->k, 0);
+        break;
+    case FV_PASSES:
+        break;
+    }
+    return (int)(end - specs);
+}
+
+static int64_t macs(const fv_operation *op, fv_pass pass) {
+    const fv_unshared *d = &op->unshared;
+    (void)pass; /* the same products in every pass */
+    return d->n * fv_window_p(&op->window) * fv_window_q(&op->window) * d->k * d->r * d->s * (d->c / d->groups);
+}
+
+static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
+    const fv_unshared *d = &op->unshared;
+    (void)role; /* db is summed over the same images as dw */
+    switch (pass) {
+    case FV_FORWARD:
+        return d->r * d->s * (d->c / d->groups) + d->bias;
+    case FV_BACKWARD_DATA:
+        return d->r * d->s * (d->k / d->groups);
+    default:
+        return d->n;
+    }
+}
+
+const fv_op_info fv_unshared_info = {
+    .name = name,
+    .example = "conv2d_unshared n=1 c=1 h=1 w=1 k=1 kernel=1x1 bias=1",
+    .fields = fields,
+    .field_count = sizeof fields / sizeof fields[0],
+    .resolve = fv_window_resolve,
+    .validate = validate,
+    .signature = signature,
+    .macs = macs,
+    .reduction = reduction,
+    .integral = true,
+};
