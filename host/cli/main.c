@@ -16,6 +16,7 @@ static const struct {
     {"train", fv_command_train, "train a digit classifier"},
     {"check", fv_command_check, "cross-check every kernel against the reference and other libraries"},
     {"kernels", fv_command_kernels, "list the kernels of every backend"},
+    {"matrix", fv_command_matrix, "write the matrix of a convolution"},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

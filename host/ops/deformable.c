@@ -40,7 +40,7 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
     const fv_tensor_spec offset = {FV_OFFSET, FV_IN, d->dtype, {4, {d->n, p, q, 2 * taps}}, "npqo"};
     const fv_tensor_spec mask = {FV_MASK, FV_IN, d->dtype, {4, {d->n, p, q, taps}}, "npqt"};
     fv_tensor_spec *end = specs;
-    if (pass == FV_PASSES)
+    if (pass != FV_FORWARD && pass != FV_BACKWARD_DATA && pass != FV_BACKWARD_WEIGHTS)
         return 0;
     *end++ = x;
     if (pass != FV_BACKWARD_WEIGHTS)

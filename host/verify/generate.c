@@ -131,7 +131,7 @@ fv_status fv_generate(const fv_operation *op, fv_pass pass, fv_fill fill, uint64
     if (fill == FV_EXACT && exactness.grain <= 0)
         return fv_fail(FV_UNSUPPORTED, "the operation does not map integers to numbers that are exact in f32");
     if (fill == FV_EXACT && range < 1)
-        return fv_fail(FV_UNSUPPORTED, "sums of so many terms are not exact in f32");
+        return fv_fail(FV_UNSUPPORTED, "sums of so many terms exceed 2^24, up to which integers are exact in f32");
     fv_tensor_spec specs[FV_MAX_SPECS], forward[FV_MAX_SPECS];
     const int count = fv_operation_signature(&wide, pass, specs);
     const int forward_count = fv_operation_signature(&wide, FV_FORWARD, forward);

@@ -54,13 +54,13 @@ static void benchdnn_other_drivers(void **state) {
     static const pair pairs[] = {
         /* (16-1)*2 - 32 + 3 = 1, of which half, 0, lies in front */
         {"--pool mb8ic32_ih32oh16kh3sh2_n\"pool_ci_2d:regular\"",
-         "F maxpool n=8 c=32 h=32 w=32 kernel=3x3 stride=2 pad=0,1,0,1 dilation=1"},
+         "F maxpool n=8 c=32 h=32 w=32 kernel=3x3 stride=2 pad=0,1,0,1 dilation=1 ceil=0"},
         /* the filter spans 7: 2 + 7 - 3 - 1 = 5 behind */
-        {"--pool mb1ic8_ih3oh3_kh3ph1_dh2dw2", "F maxpool n=1 c=8 h=3 w=3 kernel=3x3 stride=1 pad=1,5,1,5 dilation=3"},
+        {"--pool mb1ic8_ih3oh3_kh3ph1_dh2dw2", "F maxpool n=1 c=8 h=3 w=3 kernel=3x3 stride=1 pad=1,5,1,5 dilation=3 ceil=0"},
         {"--pool ic5_iw42ow14kw3sw3pw0_n\"pool_ci_1d:kw_equals_sw\"",
-         "F maxpool n=2 c=5 h=1 w=42 kernel=1x3 stride=1x3 pad=0 dilation=1"},
+         "F maxpool n=2 c=5 h=1 w=42 kernel=1x3 stride=1x3 pad=0 dilation=1 ceil=0"},
         {"--pool --alg=pooling_max --dir=FWD_I,BWD_D ic1ih4kh2",
-         "FD maxpool n=2 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1"},
+         "FD maxpool n=2 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1 ceil=0"},
         {"--ip mb112ic2048_ih1iw1_oc1000_n\"resnet:ip1\"", "F linear n=112 c=2048 k=1000 bias=1"},
         {"--ip mb32ic64iw3oc1000n\"1d:ip1\"", "F linear n=32 c=192 k=1000 bias=1"},
         {"--ip --dir=BWD_WB ic16ih7oc10", "W linear n=2 c=784 k=10 bias=1"},
@@ -113,7 +113,7 @@ static void benchdnn_leaves_out(void **state) {
     expect_cases("--attr-post-ops=,relu,sum:0.5+relu ic1oc1ih1kh1\n--attr-post-ops=relu mb1ic1oc1ih1kh1\n--reset "
                  "mb3ic1oc1ih1kh1",
                  "F" SMALL(2, 1) "\nF" SMALL(3, 1), 2);
-    expect_cases("--pool --alg=avg_np,max ic1ih4kh2", "F maxpool n=2 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1",
+    expect_cases("--pool --alg=avg_np,max ic1ih4kh2", "F maxpool n=2 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1 ceil=0",
                  1);
     expect_left_out("--dt=s8:s8:f32 ic1oc1ih1kh1", "list:1: Fovea has no --dt=s8:s8:f32");
     expect_left_out("\n--cfg=u8s8f32\nic1oc1ih1kh1", "list:3: Fovea has no --cfg=u8s8f32");

@@ -40,9 +40,9 @@ static void adds_operations_from_text(void **state) {
                      FV_OK);
     assert_int_equal(list.count, 4);
     expect_case(&list, 0, "linear n=1 c=3 k=4 bias=0 dtype=f32", FV_ALL_PASSES);
-    expect_case(&list, 1, "relu elements=5 dtype=f32", FV_ALL_PASSES);
-    expect_case(&list, 2, "maxpool n=1 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1 dtype=f32", FV_ALL_PASSES);
-    expect_case(&list, 3, "relu elements=6 dtype=f32", FV_ALL_PASSES);
+    expect_case(&list, 1, "relu elements=5 slope=0 dtype=f32", FV_ALL_PASSES);
+    expect_case(&list, 2, "maxpool n=1 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1 ceil=0 dtype=f32", FV_ALL_PASSES);
+    expect_case(&list, 3, "relu elements=6 slope=0 dtype=f32", FV_ALL_PASSES);
     fv_cases_release(&list);
     assert_int_equal(list.count, 0);
 }
@@ -96,7 +96,7 @@ static void reads_a_file(void **state) {
     assert_int_equal(list.count, 5);
     assert_int_equal(list.left_out, 0);
     assert_string_equal(list.first_left_out, "");
-    expect_case(&list, 0, "relu elements=7 dtype=f32", FV_ALL_PASSES);
+    expect_case(&list, 0, "relu elements=7 slope=0 dtype=f32", FV_ALL_PASSES);
     expect_case(&list, 1, "linear n=1 c=3 k=4 bias=0 dtype=f32", FV_ALL_PASSES);
     expect_case(&list, 2, "linear n=1 c=2 k=3 bias=0 dtype=f32", 1u << FV_FORWARD);
     expect_case(&list, 3, "conv2d n=1 c=1 h=3 w=3 k=1 kernel=3x3 stride=1 pad=0 dilation=1 groups=1 bias=0 dtype=f32",

@@ -81,13 +81,13 @@ static const char *member(const json_t *object, const char *key) {
 /* ---- what they say */
 
 static const char replay[] = "fovea check --backend ours --pass forward --dtype f32 --kernel one_off --fill exact "
-                             "--seed 5 --order reverse --threads 3 'relu elements=8 dtype=f32'";
+                             "--seed 5 --order reverse --threads 3 'relu elements=8 slope=0 dtype=f32'";
 
 static void failures_as_text(void **state) {
     (void)state;
     record r = survey(one_off_rows, right_rows);
     expect_in(r.written, "FAILED ours one_off, relu forward, exact: 1 of 8 elements of y are wrong\n"
-                         "  relu elements=8 dtype=f32\n"
+                         "  relu elements=8 slope=0 dtype=f32\n"
                          "  y(i) ");
     expect_in(r.written, "\n  (3)  ");
     expect_in(r.written, "  where: i=3\n    i  ...#....  8\n"
@@ -106,7 +106,7 @@ static void failures_as_text(void **state) {
     expect_in(r.written, "FAILED vendor one_off, relu forward, exact: ");
     expect_in(r.written, "  our kernel agrees with the reference\n  outlier: vendor\n"
                          "  replay: fovea check --backend vendor --pass forward --dtype f32 --kernel one_off "
-                         "--fill exact --seed 5 --threads 3 'relu elements=8 dtype=f32'\n");
+                         "--fill exact --seed 5 --threads 3 'relu elements=8 slope=0 dtype=f32'\n");
     release(&r);
 }
 
@@ -123,7 +123,7 @@ static void smaller_cases(void **state) {
         .context = stage_with(&alone, "ours", one_off_rows), .kernel = one_off_rows, .op = &op, .verdict = &verdict};
     fv_failure_write_smallest(stream, &options, &finding);
     fclose(stream);
-    assert_string_equal(smallest, "  smallest failing case found: relu elements=4 dtype=f32\n");
+    assert_string_equal(smallest, "  smallest failing case found: relu elements=4 slope=0 dtype=f32\n");
     free(smallest);
 }
 
@@ -134,7 +134,7 @@ static void failures_as_json(void **state) {
     const json_t *failure = json_array_get(r.json, 0), *point = json_array_get(json_object_get(failure, "points"), 0);
     assert_string_equal(member(failure, "replay"), replay);
     assert_string_equal(member(failure, "outlier"), "ours");
-    assert_string_equal(member(failure, "case"), "relu elements=8 dtype=f32");
+    assert_string_equal(member(failure, "case"), "relu elements=8 slope=0 dtype=f32");
     assert_string_equal(member(failure, "where"), "i=3");
     assert_int_equal(json_integer_value(json_object_get(failure, "wrong")), 1);
     assert_int_equal(json_integer_value(json_object_get(json_object_get(point, "at"), "i")), 3);
@@ -153,7 +153,7 @@ static void findings_as_junit(void **state) {
     (void)state;
     record r = survey(right_rows, right_rows);
     assert_string_equal(r.tests, "  <testcase classname=\"ours.relu.forward.f32.right\" "
-                                 "name=\"exact relu elements=8 dtype=f32\"/>\n");
+                                 "name=\"exact relu elements=8 slope=0 dtype=f32\"/>\n");
     release(&r);
     r = survey(refusing_rows, right_rows);
     expect_in(r.tests, "<failure message=\"a &lt; b &amp; &quot;c&quot;\">FAILED ours refusing");
@@ -222,12 +222,12 @@ static void crashes_have_last_words(void **state) {
     crash(crashing_rows, right_rows, words, sizeof words);
     expect_in(words, "fovea: crashed in: fovea check --backend ours --pass forward --dtype f32 --kernel crashing "
                      "--fill exact --seed 5 "
-                     "--order reverse --threads 3 'relu elements=8 dtype=f32'");
+                     "--order reverse --threads 3 'relu elements=8 slope=0 dtype=f32'");
     crash(right_rows, crashing_rows, words, sizeof words);
     expect_in(
         words,
         "fovea: crashed in: fovea check --backend vendor --pass forward --dtype f32 --fill exact --seed 5 --threads 3 "
-        "'relu elements=8 dtype=f32'");
+        "'relu elements=8 slope=0 dtype=f32'");
 }
 
 int main(void) {

@@ -28,20 +28,20 @@ static void miopen_commands(void **state) {
          "F conv2d n=1 c=2 h=8 w=8 k=3 kernel=3x3 stride=1 pad=0 dilation=1 groups=1 bias=0"},
         {"MIOpenDriver conv -n 1 -c 2 -H 8 -W 8 -k 3 -l 2 -p 1 -q 1 -z valid -F 1",
          "F conv2d n=1 c=2 h=8 w=8 k=3 kernel=3x3 stride=1 pad=1 dilation=2x1 groups=1 bias=0"},
-        {"./bin/MIOpenDriver pool", "FD maxpool n=100 c=3 h=32 w=32 kernel=3x3 stride=1 pad=0 dilation=1"},
+        {"./bin/MIOpenDriver pool", "FD maxpool n=100 c=3 h=32 w=32 kernel=3x3 stride=1 pad=0 dilation=1 ceil=0"},
         {"MIOpenDriver pool -W 1x1x4x4 -y 2 -x 2 -p 0 -q 0 -F 1 -V 0",
-         "F maxpool n=1 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1"},
+         "F maxpool n=1 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1 ceil=0"},
         /* -v is the vertical stride here */
         {"MIOpenDriver pool --input 2x3x9x7,NHWC -y 3 -x 2 -v 2 -u 1 -p 1 -q 0 -O 2x3x5x6 -H 2x3x5x6 -F 2",
-         "D maxpool n=2 c=3 h=9 w=7 kernel=3x2 stride=2x1 pad=1x0 dilation=1"},
+         "D maxpool n=2 c=3 h=9 w=7 kernel=3x2 stride=2x1 pad=1x0 dilation=1 ceil=0"},
         /* as it was until 2021 */
         {"MIOpenDriver pool -F 1  -m max -x  3 -y  3 -p  0 -q  0 -u  2 -v  2  -c  64 -H  512 -W  1024",
-         "F maxpool n=100 c=64 h=512 w=1024 kernel=3x3 stride=2 pad=0 dilation=1"},
+         "F maxpool n=100 c=64 h=512 w=1024 kernel=3x3 stride=2 pad=0 dilation=1 ceil=0"},
         /* four outputs of seven pixels: 3*2 + 3 - 7 = 2 behind; three if valid */
         {"MIOpenDriver pool -W 1x1x7x7 -v 2 -u 2 -z same -F 1",
-         "F maxpool n=1 c=1 h=7 w=7 kernel=3x3 stride=2 pad=0,2,0,2 dilation=1"},
+         "F maxpool n=1 c=1 h=7 w=7 kernel=3x3 stride=2 pad=0,2,0,2 dilation=1 ceil=0"},
         {"MIOpenDriver pool -W 1x1x8x8 -v 2 -u 2 -z valid -F 1",
-         "F maxpool n=1 c=1 h=8 w=8 kernel=3x3 stride=2 pad=0 dilation=1"},
+         "F maxpool n=1 c=1 h=8 w=8 kernel=3x3 stride=2 pad=0 dilation=1 ceil=0"},
     };
     EXPECT_ALL(pairs);
 }
