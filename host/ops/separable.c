@@ -1,4 +1,5 @@
 /* conv2d_separable: see fv_separable in include/fovea/operations.h. */
+#include "base/error.h"
 #include "ops/chain.h"
 
 static const fv_field fields[] = {
@@ -46,8 +47,11 @@ void fv_separable_stages(const fv_separable *d, fv_conv2d stages[2]) {
 }
 
 static fv_status validate(const fv_operation *op) {
-    const fv_status status = fv_require_count("conv2d_separable", "multiplier", op->separable.multiplier, 1);
-    return status == FV_OK ? fv_chain_validate(op, "c*multiplier") : status;
+    const fv_separable *d = &op->separable;
+    FV_TRY(fv_require_count("conv2d_separable", "c", d->c, 1));
+    FV_TRY(fv_require_count("conv2d_separable", "multiplier", d->multiplier, 1));
+    FV_TRY(fv_require_product("conv2d_separable", "c*multiplier", (const int64_t[]){d->c, d->multiplier}, 2));
+    return fv_chain_validate(op, "c*multiplier");
 }
 
 const fv_op_info fv_separable_info = {

@@ -85,7 +85,7 @@ static fv_status validate_axis(const char *which, const fv_axis *axis, int64_t o
                        "%s: %s: the padding leaves %" PRId64 " output pixels: (input-1)*stride - pads + "
                        "dilation*(kernel-1) + output_pad + 1 must be at least 1",
                        name, which, output);
-    if (output + axis->pad_before + axis->pad_after + fv_axis_span(axis) > INT32_MAX)
+    if (output > INT32_MAX || output + axis->pad_before + axis->pad_after + fv_axis_span(axis) > INT32_MAX)
         return fv_fail(FV_BAD_INPUT, "%s: %s: padded output and window together exceed 2^31-1 pixels", name, which);
     return FV_OK;
 }
