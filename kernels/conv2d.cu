@@ -17,7 +17,7 @@
  *                    threads share the pixels that a direct thread walks alone. See conv2d_weights.cuh. */
 #include <stdlib.h>
 
-#include "conv2d_tile_plan.cuh"
+#include "conv2d_tile_run.cuh"
 #include "conv2d_weights.cuh"
 
 namespace FV_NAMESPACE {
@@ -141,61 +141,6 @@ fv_status conv2d_backward_weights_direct(fv_context *context, const fv_operation
                      g, input(buffers, FV_X), input(buffers, FV_DY), output(buffers, FV_DW), output(buffers, FV_DB));
 }
 
-template <bool BACKWARD>
-const char *supports_tile(const fv_operation *op) {
-    tile_plan plan;
-    return tile_plan_of(op->conv2d, BACKWARD, plan)
-               ? NULL
-               : "no tile of the window with its halo and the filters fits 48 KiB of shared memory and 2^31-1 blocks";
-}
-
-/* The search for a tile is worth doing once. */
-template <bool BACKWARD>
-fv_status prepare_tile(fv_context *, const fv_operation *op, void **state) {
-    tile_plan plan;
-    if (!tile_plan_of(op->conv2d, BACKWARD, plan))
-        return fv_fail(FV_UNSUPPORTED, "conv2d: %s", supports_tile<BACKWARD>(op));
-    *state = malloc(sizeof plan);
-    if (!*state)
-        return fv_fail(FV_NO_MEMORY, "conv2d: no memory for a plan of %zu bytes", sizeof plan);
-    *static_cast<tile_plan *>(*state) = plan;
-    return FV_OK;
-}
-
-template <bool BACKWARD, int OPTION>
-fv_status launch_tile(fv_context *context, const tile_plan &plan, const float *source, const float *filters,
-                      const float *bias, float *result) {
-    constexpr tile_option SIZE = TILE_OPTIONS[OPTION];
-    return FV_LAUNCH(context, (conv2d_tile_kernel<BACKWARD, SIZE.pixels, SIZE.channels>),
-                     dim3(static_cast<unsigned>(plan.blocks)), static_cast<unsigned>(plan.threads),
-                     static_cast<size_t>(plan.shared_bytes), plan, source, filters, bias, result);
-}
-
-template <bool BACKWARD>
-fv_status run_tile(fv_context *context, const void *state, const float *source, const float *filters, const float *bias,
-                   float *result) {
-    static_assert(TILE_OPTION_COUNT == 3, "one launch for each");
-    const tile_plan &plan = *static_cast<const tile_plan *>(state);
-    if (plan.blocks == 0)
-        return FV_OK;
-    if (plan.option == 0)
-        return launch_tile<BACKWARD, 0>(context, plan, source, filters, bias, result);
-    if (plan.option == 1)
-        return launch_tile<BACKWARD, 1>(context, plan, source, filters, bias, result);
-    return launch_tile<BACKWARD, 2>(context, plan, source, filters, bias, result);
-}
-
-fv_status conv2d_forward_direct_tile(fv_context *context, const fv_operation *, void *state,
-                                     const fv_buffers *buffers) {
-    return run_tile<false>(context, state, input(buffers, FV_X), input(buffers, FV_W), input(buffers, FV_B),
-                           output(buffers, FV_Y));
-}
-
-fv_status conv2d_backward_data_direct_tile(fv_context *context, const fv_operation *, void *state,
-                                           const fv_buffers *buffers) {
-    return run_tile<true>(context, state, input(buffers, FV_DY), input(buffers, FV_W), nullptr, output(buffers, FV_DX));
-}
-
 const char *supports_split_reduce(const fv_operation *op) {
     const weights_plan plan = weights_plan_of(op->conv2d);
     return op->conv2d.groups * plan.tiles_k * plan.tiles_j > MAX_BLOCKS ? "there are over 2^31-1 tiles" : NULL;
@@ -237,10 +182,10 @@ const fv_kernel conv2d_kernels[] = {
      .name = "direct_tile",
      .min_capability = 80,
      .deterministic = true,
-     .supports = supports_tile<false>,
-     .prepare = prepare_tile<false>,
+     .supports = tile_supports<false, TILE_PLAIN>,
+     .prepare = tile_prepare<false, TILE_PLAIN>,
      .release = free,
-     .run = conv2d_forward_direct_tile},
+     .run = tile_run<false, TILE_PLAIN>},
     {.kind = FV_CONV2D,
      .pass = FV_FORWARD,
      .dtype = FV_F32,
@@ -254,10 +199,10 @@ const fv_kernel conv2d_kernels[] = {
      .name = "direct_tile",
      .min_capability = 80,
      .deterministic = true,
-     .supports = supports_tile<true>,
-     .prepare = prepare_tile<true>,
+     .supports = tile_supports<true, TILE_PLAIN>,
+     .prepare = tile_prepare<true, TILE_PLAIN>,
      .release = free,
-     .run = conv2d_backward_data_direct_tile},
+     .run = tile_run<true, TILE_PLAIN>},
     {.kind = FV_CONV2D,
      .pass = FV_BACKWARD_DATA,
      .dtype = FV_F32,

@@ -12,9 +12,19 @@
  * stages the source window with its halo and a slab of the filters in shared memory; each thread keeps PIXELS x
  * CHANNELS sums in registers, so that PIXELS + CHANNELS values from shared memory serve PIXELS * CHANNELS products.
  *
+ * Three methods share this text; what a method does without is compiled away.
+ *     TILE_PLAIN     neighbouring results share a window as it lies in the image.
+ *     TILE_SPREAD    (conv2d_dilated.cu) results i, i + lanes, i + 2*lanes, ... of an axis make a lane: with
+ *                    lanes = spacing / gcd(advance, spacing) they read source pixels `spacing` apart from each other, and
+ *                    no other lane reads those. So in a lane the convolution is dense. A tile is some lanes by some
+ *                    results of each, and its window holds the pixels under a tap and no others: as small as that of a
+ *                    dense filter at any dilation. Taps that miss the image for the whole tile are left out.
+ *     TILE_GROUPED   (conv2d_grouped.cu) a block computes several groups, each thread for one of them, so that narrow
+ *                    groups still make long accesses and full warps.
+ *
  * Shared memory, in floats:
- *     window[chunk][plane]      source pixels of one channel after another; an odd plane spreads channels over banks
- *     slab[taps*chunk][pitch]   filters, result channels contiguous; a row for each tap and source channel
+ *     window[staged][plane]     source pixels of one channel after another; an odd plane spreads channels over banks
+ *     slab[taps*chunk][pitch]   filters, result channels contiguous; a row for each tap and source channel of a group
  *     offsets[taps*chunk]       (ints) where a row's tap and channel lie in the window */
 #ifndef FOVEA_CONV2D_TILE_CUH
 #define FOVEA_CONV2D_TILE_CUH
@@ -23,6 +33,8 @@
 
 namespace FV_NAMESPACE {
 
+enum tile_method { TILE_PLAIN, TILE_SPREAD, TILE_GROUPED };
+
 /* One axis of the correlation as the descriptor gives it, and how it is cut into tiles. */
 struct tile_axis {
     int source, result; /* extents of the tensors read and written */
@@ -30,8 +42,12 @@ struct tile_axis {
     int classes; /* residues of the result modulo the stride: 1 forward, stride backward */
     int period;  /* every how many taps belong to a class: 1 forward, stride / gcd(stride, dilation) backward */
     int taps;    /* of the class with the most */
-    int advance, spacing; /* source pixels from result to result and from tap to tap within a class */
-    int tile, tiles;      /* results per tile and tiles per class, along this axis */
+    int advance, spacing;      /* staged pixels from result to result of a lane and from tap to tap within a class */
+    int tile, tiles;           /* results of a lane per tile, and tiles per lane */
+    int lanes;                 /* of the class with the most results; 1 unless TILE_SPREAD, as are these: */
+    int lane_tile, lane_tiles; /* lanes per tile, and tiles to cover them */
+    int lane_step;             /* source pixels from lane to lane */
+    int grid;                  /* source pixels from staged pixel to staged pixel of a lane */
 };
 
 /* One class of results along an axis. */
@@ -45,8 +61,10 @@ struct tile_plan {
     tile_axis vertical, horizontal;
     int64_t images;
     int groups, source_channels, result_channels; /* channels of a group */
+    int group_tile, group_tiles;                  /* groups per block, 1 unless TILE_GROUPED, and tiles of groups */
     int channel_tile, channel_tiles;              /* result channels per block, blocks per group */
-    int chunk;                                    /* source channels staged at once, a power of two */
+    int part;                                     /* TILE_GROUPED: channels of a group in a run of slab columns */
+    int chunk, staged;                            /* source channels staged at once, of a group and of the block */
     int plane, pitch, slab, offsets;              /* of the shared memory, in floats */
     int channel_threads, pixel_threads, threads;
     int option; /* index into TILE_OPTIONS */
@@ -93,7 +111,8 @@ struct tile_place {
     int group;
     int first_channel; /* result channel within the group */
     int class_h, class_w;
-    int row, col; /* first result, counted within the class */
+    int row, col;           /* first result, counted within the class or, if TILE_SPREAD, within its lane */
+    int lane_row, lane_col; /* first lane */
 };
 
 __device__ inline tile_place tile_place_of(const tile_plan &plan, unsigned block) {
@@ -104,71 +123,165 @@ __device__ inline tile_place tile_place_of(const tile_plan &plan, unsigned block
     };
     tile_place place;
     place.first_channel = digit(plan.channel_tiles) * plan.channel_tile; /* neighbours share the source window */
-    place.group = digit(plan.groups);
+    place.group = digit(plan.group_tiles) * plan.group_tile;
     place.col = digit(plan.horizontal.tiles) * plan.horizontal.tile;
     place.row = digit(plan.vertical.tiles) * plan.vertical.tile;
+    place.lane_col = digit(plan.horizontal.lane_tiles) * plan.horizontal.lane_tile;
+    place.lane_row = digit(plan.vertical.lane_tiles) * plan.vertical.lane_tile;
     place.class_w = digit(plan.horizontal.classes);
     place.class_h = digit(plan.vertical.classes);
     place.image = block;
     return place;
 }
 
+/* ---- the window: where results, staged pixels and source pixels lie along an axis ----
+ *
+ * Result `at` of a spread tile is number at / lane_tile of lane at % lane_tile, and so for staged pixels. */
+
+template <tile_method METHOD>
+__device__ int lane_tile_of(const tile_axis &axis) {
+    return METHOD == TILE_SPREAD ? axis.lane_tile : 1;
+}
+
+/* The class's number of result `at` of a tile; beyond all results if its lane is. */
+template <tile_method METHOD>
+__device__ int tile_result(const tile_axis &axis, int first, int first_lane, int at) {
+    if (METHOD != TILE_SPREAD)
+        return first + at;
+    const int along = at / axis.lane_tile, lane = first_lane + at - along * axis.lane_tile;
+    return lane < axis.lanes ? (first + along) * axis.lanes + lane : axis.result;
+}
+
+/* Staged pixels of a tile for a class with so many taps. */
+template <tile_method METHOD>
+__device__ int tile_extent(const tile_axis &axis, int taps) {
+    return ((axis.tile - 1) * axis.advance + (taps - 1) * axis.spacing + 1) * lane_tile_of<METHOD>(axis);
+}
+
+/* The staged pixel under tap 0 of result `at` of a tile. */
+template <tile_method METHOD>
+__device__ int tile_base(const tile_axis &axis, int at) {
+    if (METHOD != TILE_SPREAD)
+        return at * axis.advance;
+    const int along = at / axis.lane_tile;
+    return along * axis.advance * axis.lane_tile + at - along * axis.lane_tile;
+}
+
+/* How far the source pixel of staged pixel `at` is from the class's start; first: of the tile, as in a tile_place. */
+template <tile_method METHOD>
+__device__ int tile_source(const tile_axis &axis, int first, int first_lane, int at) {
+    if (METHOD != TILE_SPREAD)
+        return first * axis.advance + at;
+    const int along = at / axis.lane_tile, lane = first_lane + at - along * axis.lane_tile;
+    return lane * axis.lane_step + (first * axis.advance + along) * axis.grid;
+}
+
+/* The class without the taps at either end that lie outside the image for every result of the tile. */
+__device__ inline tile_class tile_trimmed(const tile_axis &axis, tile_class c, int first, int first_lane) {
+    int last = tile_source<TILE_SPREAD>(axis, first, first_lane, tile_extent<TILE_SPREAD>(axis, 1) - 1);
+    while (c.taps > 0 && c.start + last < 0) {
+        c.start += axis.grid;
+        c.first_tap += c.tap_step;
+        --c.taps;
+    }
+    const int least = tile_source<TILE_SPREAD>(axis, first, first_lane, 0);
+    while (c.taps > 0 && c.start + least + (c.taps - 1) * axis.grid >= axis.source)
+        --c.taps;
+    return c;
+}
+
+/* ---- staging ---- */
+
+/* The last tile of groups may have fewer than the others. */
+template <tile_method METHOD>
+__device__ bool tile_has_group(const tile_plan &plan, int group) {
+    return METHOD != TILE_GROUPED || group < plan.groups;
+}
+
 /* window[c][row][col] of source channels first .. first + chunk - 1; zeros beyond the image and the group. A warp
  * takes a row. */
-__device__ inline void stage_window(const tile_plan &plan, const tile_place &place, const tile_class &v,
-                                    const tile_class &h, int rows, int cols, int first, const float *source,
-                                    float *window) {
+template <tile_method METHOD>
+__device__ void stage_window(const tile_plan &plan, const tile_place &place, const tile_class &v, const tile_class &h,
+                             int rows, int cols, int first, const float *source, float *window) {
     const int warps = plan.threads / WARP;
     const int64_t channels = static_cast<int64_t>(plan.groups) * plan.source_channels;
     for (int row = static_cast<int>(threadIdx.x) / WARP; row < rows; row += warps) {
-        const int source_row = v.start + place.row * plan.vertical.advance + row;
+        const int source_row = v.start + tile_source<METHOD>(plan.vertical, place.row, place.lane_row, row);
         const bool row_inside = source_row >= 0 && source_row < plan.vertical.source;
         const int64_t line = (place.image * plan.vertical.source + source_row) * plan.horizontal.source;
-        for (int e = static_cast<int>(threadIdx.x) % WARP; e < cols * plan.chunk; e += WARP) {
-            const int c = e & (plan.chunk - 1), col = e / plan.chunk;
-            const int source_col = h.start + place.col * plan.horizontal.advance + col;
+        for (int e = static_cast<int>(threadIdx.x) % WARP; e < cols * plan.staged; e += WARP) {
+            const int col = e / plan.staged, channel = e - col * plan.staged;
+            const int group = METHOD == TILE_GROUPED ? channel / plan.chunk : 0, c = channel - group * plan.chunk;
+            const int source_col = h.start + tile_source<METHOD>(plan.horizontal, place.col, place.lane_col, col);
             const bool inside = row_inside && source_col >= 0 && source_col < plan.horizontal.source &&
-                                first + c < plan.source_channels;
-            const int64_t at = (line + source_col) * channels + place.group * plan.source_channels + first + c;
-            window[c * plan.plane + row * cols + col] = inside ? source[at] : 0.0f;
+                                first + c < plan.source_channels && tile_has_group<METHOD>(plan, place.group + group);
+            const int64_t at =
+                (line + source_col) * channels + (place.group + group) * plan.source_channels + first + c;
+            window[channel * plan.plane + row * cols + col] = inside ? source[at] : 0.0f;
         }
     }
 }
 
+/* The group, counted within the block, and the group's result channel behind a column of the slab. With `part` channels
+ * of each group in a run, a thread's quads, which are quad_step columns apart, belong to one group. */
+struct tile_column {
+    int group, channel;
+};
+
+template <tile_method METHOD>
+__device__ tile_column tile_column_of(const tile_plan &plan, int column) {
+    if (METHOD != TILE_GROUPED)
+        return {0, column};
+    const int quad_step = plan.group_tile * plan.part;
+    const int half = column / quad_step, rest = column - half * quad_step, group = rest / plan.part;
+    return {group, half * plan.part + rest - group * plan.part};
+}
+
 /* slab[tap*chunk + c][o] = w[k = o][tap][c]. c lies contiguous in memory, o in the slab, so a thread collects four o
  * and stores them together: reads stay coalesced and writes fall on different banks. */
-__device__ inline void stage_filters_forward(const tile_plan &plan, const tile_place &place, int taps, int first,
-                                             const float *filters, float *slab) {
+template <tile_method METHOD>
+__device__ void stage_filters_forward(const tile_plan &plan, const tile_place &place, const tile_class &v,
+                                      const tile_class &h, int first, const float *filters, float *slab) {
     const int warps = plan.threads / WARP;
-    for (int o = static_cast<int>(threadIdx.x) / WARP * 4; o < plan.channel_tile; o += 4 * warps)
-        for (int e = static_cast<int>(threadIdx.x) % WARP; e < taps * plan.chunk; e += WARP) {
-            const int c = e & (plan.chunk - 1), tap = e / plan.chunk;
+    const int taps = plan.vertical.filter * plan.horizontal.filter;
+    for (int o = static_cast<int>(threadIdx.x) / WARP * 4; o < plan.channel_tile; o += 4 * warps) {
+        const tile_column column = tile_column_of<METHOD>(plan, o);
+        for (int e = static_cast<int>(threadIdx.x) % WARP; e < v.taps * h.taps * plan.chunk; e += WARP) {
+            int tap = e / plan.chunk;
+            const int c = e - tap * plan.chunk;
+            if (METHOD == TILE_SPREAD) /* some may be trimmed; otherwise all are there, in order */
+                tap = (v.first_tap + tap / h.taps) * plan.horizontal.filter + h.first_tap + tap % h.taps;
             float four[4];
             FV_UNROLL
             for (int i = 0; i < 4; ++i) {
-                const int64_t k = place.first_channel + o + i;
-                const bool inside = k < plan.result_channels && first + c < plan.source_channels;
-                const int64_t filter = place.group * plan.result_channels + k;
+                const int64_t k = place.first_channel + column.channel + i;
+                const bool inside = k < plan.result_channels && first + c < plan.source_channels &&
+                                    tile_has_group<METHOD>(plan, place.group + column.group);
+                const int64_t filter = (place.group + column.group) * plan.result_channels + k;
                 four[i] = inside ? filters[(filter * taps + tap) * plan.source_channels + first + c] : 0.0f;
             }
             *reinterpret_cast<float4 *>(&slab[e * plan.pitch + o]) = make_float4(four[0], four[1], four[2], four[3]);
         }
+    }
 }
 
 /* slab[tap*chunk + k][o] = w[k][the class's tap][c = o]; here o is contiguous in memory too. */
-__device__ inline void stage_filters_backward(const tile_plan &plan, const tile_place &place, const tile_class &v,
-                                              const tile_class &h, int first, const float *filters, float *slab) {
+template <tile_method METHOD>
+__device__ void stage_filters_backward(const tile_plan &plan, const tile_place &place, const tile_class &v,
+                                       const tile_class &h, int first, const float *filters, float *slab) {
     const int warps = plan.threads / WARP;
     for (int e = static_cast<int>(threadIdx.x) / WARP; e < v.taps * h.taps * plan.chunk; e += warps) {
-        const int64_t k = first + (e & (plan.chunk - 1));
         const int tap = e / plan.chunk;
+        const int64_t k = first + e - tap * plan.chunk;
         const int r = v.first_tap + tap / h.taps * v.tap_step, s = h.first_tap + tap % h.taps * h.tap_step;
-        const int64_t filter = place.group * plan.source_channels + k;
-        const int64_t row = ((filter * plan.vertical.filter + r) * plan.horizontal.filter + s) * plan.result_channels;
         for (int o = static_cast<int>(threadIdx.x) % WARP; o < plan.channel_tile; o += WARP) {
-            const int64_t c = place.first_channel + o;
-            const bool inside = k < plan.source_channels && c < plan.result_channels;
-            slab[e * plan.pitch + o] = inside ? filters[row + c] : 0.0f;
+            const tile_column column = tile_column_of<METHOD>(plan, o);
+            const int64_t c = place.first_channel + column.channel;
+            const int64_t filter = (place.group + column.group) * plan.source_channels + k;
+            const int64_t row = (filter * plan.vertical.filter + r) * plan.horizontal.filter + s;
+            const bool inside = k < plan.source_channels && c < plan.result_channels &&
+                                tile_has_group<METHOD>(plan, place.group + column.group);
+            slab[e * plan.pitch + o] = inside ? filters[row * plan.result_channels + c] : 0.0f;
         }
     }
 }
@@ -200,52 +313,59 @@ __device__ void multiply_chunk(const float *window, const float *slab, const int
 
 /* A thread has pixels t, t + pixel_threads, ... of the tile and CHANNELS/4 quads of channels, one
  * channel_tile/(CHANNELS/4) apart, so that the quads of neighbouring threads are neighbours. bias: NULL for none. */
-template <bool BACKWARD, int PIXELS, int CHANNELS>
+template <bool BACKWARD, tile_method METHOD, int PIXELS, int CHANNELS>
 __global__ void __launch_bounds__(256, 2)
     conv2d_tile_kernel(tile_plan plan, const float *source, const float *filters, const float *bias, float *result) {
     FV_DYNAMIC_SHARED(float, window);
     float *const slab = window + plan.slab;
     int *const offsets = reinterpret_cast<int *>(window + plan.offsets);
     const tile_place place = tile_place_of(plan, blockIdx.x);
-    const tile_class v = tile_class_of<BACKWARD>(plan.vertical, place.class_h);
-    const tile_class h = tile_class_of<BACKWARD>(plan.horizontal, place.class_w);
-    if (place.row >= v.count || place.col >= h.count)
+    tile_class v = tile_class_of<BACKWARD>(plan.vertical, place.class_h);
+    tile_class h = tile_class_of<BACKWARD>(plan.horizontal, place.class_w);
+    if (tile_result<METHOD>(plan.vertical, place.row, place.lane_row, 0) >= v.count ||
+        tile_result<METHOD>(plan.horizontal, place.col, place.lane_col, 0) >= h.count)
         return; /* a class with fewer tiles than the largest; the whole block leaves */
+    if (METHOD == TILE_SPREAD) {
+        v = tile_trimmed(plan.vertical, v, place.row, place.lane_row);
+        h = tile_trimmed(plan.horizontal, h, place.col, place.lane_col);
+    }
 
     const int thread = static_cast<int>(threadIdx.x);
     const int taps = v.taps * h.taps;
-    const int window_rows =
-        taps ? (plan.vertical.tile - 1) * plan.vertical.advance + (v.taps - 1) * plan.vertical.spacing + 1 : 0;
-    const int window_cols =
-        taps ? (plan.horizontal.tile - 1) * plan.horizontal.advance + (h.taps - 1) * plan.horizontal.spacing + 1 : 0;
+    const int window_rows = taps ? tile_extent<METHOD>(plan.vertical, v.taps) : 0;
+    const int window_cols = taps ? tile_extent<METHOD>(plan.horizontal, h.taps) : 0;
+    const int tap_down = plan.vertical.spacing * lane_tile_of<METHOD>(plan.vertical) * window_cols;
+    const int tap_across = plan.horizontal.spacing * lane_tile_of<METHOD>(plan.horizontal);
     for (int e = thread; e < taps * plan.chunk; e += plan.threads) {
-        const int c = e & (plan.chunk - 1), tap = e / plan.chunk;
-        offsets[e] = c * plan.plane + tap / h.taps * plan.vertical.spacing * window_cols +
-                     tap % h.taps * plan.horizontal.spacing;
+        const int tap = e / plan.chunk, c = e - tap * plan.chunk;
+        offsets[e] = c * plan.plane + tap / h.taps * tap_down + tap % h.taps * tap_across;
     }
 
     const int quad_step = 4 * plan.channel_threads;
     const int first_quad = 4 * (thread % plan.channel_threads);
     const int first_pixel = thread / plan.channel_threads;
-    const int pixels = plan.vertical.tile * plan.horizontal.tile;
+    const int tile_cols = plan.horizontal.tile * lane_tile_of<METHOD>(plan.horizontal);
+    const int pixels = plan.vertical.tile * lane_tile_of<METHOD>(plan.vertical) * tile_cols;
+    const int group = tile_column_of<METHOD>(plan, first_quad).group;
     int base[PIXELS];
     FV_UNROLL
     for (int i = 0; i < PIXELS; ++i) {
         const int pixel = first_pixel + i * plan.pixel_threads;
-        const int row = pixel / plan.horizontal.tile, col = pixel % plan.horizontal.tile;
-        base[i] = pixel < pixels ? row * plan.vertical.advance * window_cols + col * plan.horizontal.advance : 0;
+        const int row = tile_base<METHOD>(plan.vertical, pixel / tile_cols);
+        const int col = tile_base<METHOD>(plan.horizontal, pixel % tile_cols);
+        base[i] = pixel < pixels ? row * window_cols + col : 0;
     }
 
     float sum[PIXELS][CHANNELS] = {};
     for (int first = 0; taps > 0 && first < plan.source_channels; first += plan.chunk) {
-        stage_window(plan, place, v, h, window_rows, window_cols, first, source, window);
+        stage_window<METHOD>(plan, place, v, h, window_rows, window_cols, first, source, window);
         if (BACKWARD)
-            stage_filters_backward(plan, place, v, h, first, filters, slab);
+            stage_filters_backward<METHOD>(plan, place, v, h, first, filters, slab);
         else
-            stage_filters_forward(plan, place, taps, first, filters, slab);
+            stage_filters_forward<METHOD>(plan, place, v, h, first, filters, slab);
         __syncthreads();
-        multiply_chunk<PIXELS, CHANNELS>(window, slab + first_quad, offsets, taps * plan.chunk, plan.pitch, quad_step,
-                                         base, sum);
+        multiply_chunk<PIXELS, CHANNELS>(window + group * plan.chunk * plan.plane, slab + first_quad, offsets,
+                                         taps * plan.chunk, plan.pitch, quad_step, base, sum);
         __syncthreads();
     }
 
@@ -253,17 +373,20 @@ __global__ void __launch_bounds__(256, 2)
     FV_UNROLL
     for (int i = 0; i < PIXELS; ++i) {
         const int pixel = first_pixel + i * plan.pixel_threads;
-        const int row = place.row + pixel / plan.horizontal.tile, col = place.col + pixel % plan.horizontal.tile;
-        if (first_pixel >= plan.pixel_threads || pixel >= pixels || row >= v.count || col >= h.count)
+        const int row = tile_result<METHOD>(plan.vertical, place.row, place.lane_row, pixel / tile_cols);
+        const int col = tile_result<METHOD>(plan.horizontal, place.col, place.lane_col, pixel % tile_cols);
+        if (first_pixel >= plan.pixel_threads || pixel >= pixels || row >= v.count || col >= h.count ||
+            !tile_has_group<METHOD>(plan, place.group + group))
             continue;
         const int64_t line = place.image * plan.vertical.result + v.first + static_cast<int64_t>(row) * v.step;
-        const int64_t at = (line * plan.horizontal.result + h.first + static_cast<int64_t>(col) * h.step) * channels +
-                           place.group * plan.result_channels;
+        const int64_t at = (line * plan.horizontal.result + h.first + static_cast<int64_t>(col) * h.step) * channels;
+        const int64_t first_of_group = static_cast<int64_t>(place.group + group) * plan.result_channels;
         FV_UNROLL
         for (int j = 0; j < CHANNELS; ++j) {
-            const int64_t channel = place.first_channel + first_quad + j / 4 * quad_step + j % 4;
+            const int column = first_quad + j / 4 * quad_step + j % 4;
+            const int64_t channel = place.first_channel + tile_column_of<METHOD>(plan, column).channel;
             if (channel < plan.result_channels)
-                result[at + channel] = sum[i][j] + (bias ? bias[place.group * plan.result_channels + channel] : 0.0f);
+                result[at + first_of_group + channel] = sum[i][j] + (bias ? bias[first_of_group + channel] : 0.0f);
         }
     }
 }

@@ -20,15 +20,37 @@ constexpr tile_option TILE_OPTIONS[] = {{4, 4}, {8, 4}, {8, 8}};
 constexpr int TILE_OPTION_COUNT = sizeof TILE_OPTIONS / sizeof TILE_OPTIONS[0];
 constexpr int TILE_MAX_THREADS = 256;
 
+inline int64_t greatest_divisor(int64_t a, int64_t b) {
+    while (b != 0) {
+        const int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Results along an axis, of the largest class. */
+inline int64_t results_of(const tile_axis &axis) {
+    return ceil_div(axis.result, axis.classes);
+}
+
+/* Makes lanes of an axis (conv2d_tile.cuh). Where no class has a second tap, the pixels between the results' are not
+ * touched either, and one lane has them all. */
+inline void tile_spread(tile_axis &axis) {
+    const int spacing = axis.taps == 1 ? axis.advance : axis.spacing;
+    const int divisor = static_cast<int>(greatest_divisor(axis.advance, spacing));
+    const int64_t lanes = spacing / divisor, results = results_of(axis);
+    axis.lanes = static_cast<int>(lanes < results ? lanes : results);
+    axis.lane_step = axis.advance;
+    axis.grid = spacing;
+    axis.advance /= divisor;
+    axis.spacing = 1;
+}
+
 /* One axis, yet uncut. */
 inline tile_axis tile_axis_of(int64_t input, int64_t output, int64_t filter, int64_t stride, int64_t pad,
                               int64_t dilation, bool backward) {
-    int64_t divisor = stride;
-    for (int64_t rest = dilation; rest != 0;) {
-        const int64_t next = divisor % rest;
-        divisor = rest;
-        rest = next;
-    }
+    const int64_t divisor = greatest_divisor(stride, dilation);
     const int64_t period = backward ? stride / divisor : 1;
     return {.source = static_cast<int>(backward ? output : input),
             .result = static_cast<int>(backward ? input : output),
@@ -42,16 +64,26 @@ inline tile_axis tile_axis_of(int64_t input, int64_t output, int64_t filter, int
             .advance = static_cast<int>(backward ? 1 : stride),
             .spacing = static_cast<int>(backward ? dilation / divisor : dilation),
             .tile = 0,
-            .tiles = 0};
+            .tiles = 0,
+            .lanes = 1,
+            .lane_tile = 1,
+            .lane_tiles = 1,
+            .lane_step = 0,
+            .grid = 1};
 }
 
 /* What is the same for every tile of a descriptor. */
-inline tile_plan tile_problem(const fv_conv2d &d, bool backward) {
+inline tile_plan tile_problem(const fv_conv2d &d, bool backward, tile_method method) {
     tile_plan plan = {};
     plan.vertical = tile_axis_of(d.h, fv_conv2d_p(&d), d.r, d.stride_h, d.pad_top, d.dilation_h, backward);
     plan.horizontal = tile_axis_of(d.w, fv_conv2d_q(&d), d.s, d.stride_w, d.pad_left, d.dilation_w, backward);
+    if (method == TILE_SPREAD) {
+        tile_spread(plan.vertical);
+        tile_spread(plan.horizontal);
+    }
     plan.images = d.n;
-    plan.groups = static_cast<int>(d.groups);
+    plan.group_tile = 1;
+    plan.group_tiles = plan.groups = static_cast<int>(d.groups);
     plan.source_channels = static_cast<int>((backward ? d.k : d.c) / d.groups);
     plan.result_channels = static_cast<int>((backward ? d.c : d.k) / d.groups);
     return plan;
@@ -59,14 +91,19 @@ inline tile_plan tile_problem(const fv_conv2d &d, bool backward) {
 
 /* Source pixels staged along an axis, for the class with the most taps. */
 inline int64_t window_extent(const tile_axis &axis) {
-    return static_cast<int64_t>(axis.tile - 1) * axis.advance + static_cast<int64_t>(axis.taps - 1) * axis.spacing + 1;
+    return (static_cast<int64_t>(axis.tile - 1) * axis.advance + static_cast<int64_t>(axis.taps - 1) * axis.spacing +
+            1) *
+           axis.lane_tile;
 }
 
 /* Derives threads, shared memory and blocks from the tile; false if it does not fit. */
 inline bool tile_complete(tile_plan &plan) {
     const tile_option option = TILE_OPTIONS[plan.option];
     plan.channel_threads = plan.channel_tile / option.channels;
-    plan.pixel_threads = static_cast<int>(ceil_div(plan.vertical.tile * plan.horizontal.tile, option.pixels));
+    const int rows_of_results = plan.vertical.tile * plan.vertical.lane_tile;
+    const int cols_of_results = plan.horizontal.tile * plan.horizontal.lane_tile;
+    plan.pixel_threads = static_cast<int>(ceil_div(rows_of_results * cols_of_results, option.pixels));
+    plan.staged = plan.chunk * plan.group_tile;
     const int64_t threads = ceil_div(plan.channel_threads * plan.pixel_threads, WARP) * WARP;
     const int64_t plane = window_extent(plan.vertical) * window_extent(plan.horizontal) | 1;
     const int64_t taps = static_cast<int64_t>(plan.vertical.taps) * plan.horizontal.taps;
@@ -74,7 +111,7 @@ inline bool tile_complete(tile_plan &plan) {
         return false;
     const int64_t rows = taps * plan.chunk;
     const int64_t pitch = plan.channel_tile + 4;
-    const int64_t slab = ceil_div(plan.chunk * plane, 4) * 4;
+    const int64_t slab = ceil_div(plan.staged * plane, 4) * 4;
     const int64_t offsets = slab + rows * pitch;
     plan.shared_bytes = (offsets + rows) * static_cast<int64_t>(sizeof(float));
     if (plan.shared_bytes > MAX_SHARED_BYTES)
@@ -84,8 +121,10 @@ inline bool tile_complete(tile_plan &plan) {
     plan.pitch = static_cast<int>(pitch);
     plan.slab = static_cast<int>(slab);
     plan.offsets = static_cast<int>(offsets);
-    const double blocks = static_cast<double>(plan.images) * static_cast<double>(plan.groups) * plan.channel_tiles *
-                          plan.vertical.classes * plan.horizontal.classes * plan.vertical.tiles * plan.horizontal.tiles;
+    const double blocks = static_cast<double>(plan.images) * static_cast<double>(plan.group_tiles) *
+                          plan.channel_tiles * plan.vertical.classes * plan.horizontal.classes *
+                          plan.vertical.lane_tiles * plan.horizontal.lane_tiles * plan.vertical.tiles *
+                          plan.horizontal.tiles;
     if (blocks > static_cast<double>(MAX_BLOCKS))
         return false;
     plan.blocks = static_cast<int64_t>(blocks);
@@ -93,7 +132,7 @@ inline bool tile_complete(tile_plan &plan) {
 }
 
 /* Instructions that all warps issue, weighted by how well they hide latency. */
-inline double tile_cost(const tile_plan &plan, bool backward) {
+inline double tile_cost(const tile_plan &plan, bool backward, tile_method method) {
     constexpr double SHARED_PER_SM = 220 * 1024, REGISTERS_PER_SM = 65536, THREADS_PER_SM = 2048, SMS = 128;
     constexpr double BUSY_THREADS = 512; /* per multiprocessor: fewer leave it waiting */
     const tile_option option = TILE_OPTIONS[plan.option];
@@ -103,7 +142,10 @@ inline double tile_cost(const tile_plan &plan, bool backward) {
     const double slab_rows = static_cast<double>(plan.vertical.taps * plan.horizontal.taps * plan.chunk);
     const double multiply =
         slab_rows * (option.pixels * option.channels + 2 * option.pixels + option.channels / 4 + 3) * warps;
-    const double window = window_rows * (10 + 15 * ceil(window_cols * plan.chunk / WARP));
+    /* Groups of few channels: a sector of 8 floats comes whole. Lanes and groups: finding a pixel takes more. */
+    const double staged = method == TILE_GROUPED ? ceil(plan.staged / 8.0) * 8 : plan.staged;
+    const double finding = method == TILE_SPREAD ? 25 : method == TILE_GROUPED ? 20 : 15;
+    const double window = window_rows * (10 + finding * ceil(window_cols * staged / WARP));
     const double filters = backward ? slab_rows * (30 + 10 * ceil(plan.channel_tile / 32.0))
                                     : plan.channel_tile / 4.0 * ceil(slab_rows / WARP) * 40;
     const double barriers = 100 * warps;
@@ -118,14 +160,46 @@ inline double tile_cost(const tile_plan &plan, bool backward) {
 
 /* Extents worth trying: those for which no smaller tile needs as few tiles. */
 inline bool tile_cut(tile_axis &axis, int tile) {
-    const int64_t results = ceil_div(axis.result, axis.classes); /* of the largest class */
+    const int64_t results = ceil_div(results_of(axis), axis.lanes);
     axis.tile = tile;
     axis.tiles = static_cast<int>(ceil_div(results, tile));
     return ceil_div(results, axis.tiles) == tile;
 }
 
+/* Calls try_cut() for every cut of an axis into tiles of at most `most` results that is worth trying. */
+template <typename F>
+void for_each_cut(tile_axis &axis, int most, const F &try_cut) {
+    const int64_t results = ceil_div(results_of(axis), axis.lanes);
+    for (axis.lane_tile = 1; axis.lane_tile <= axis.lanes && axis.lane_tile <= most; ++axis.lane_tile) {
+        axis.lane_tiles = static_cast<int>(ceil_div(axis.lanes, axis.lane_tile));
+        if (ceil_div(axis.lanes, axis.lane_tiles) != axis.lane_tile)
+            continue;
+        for (int tile = 1; tile * axis.lane_tile <= most && tile <= results; ++tile)
+            if (tile_cut(axis, tile))
+                try_cut();
+    }
+}
+
+/* The cheapest plan so far. */
+struct tile_best {
+    tile_plan plan;
+    double cost = INFINITY;
+
+    /* False if `plan` does not fit. */
+    bool take(tile_plan &candidate, bool backward, tile_method method) {
+        if (!tile_complete(candidate))
+            return false;
+        const double candidate_cost = tile_cost(candidate, backward, method);
+        if (candidate_cost < cost) {
+            plan = candidate;
+            cost = candidate_cost;
+        }
+        return true;
+    }
+};
+
 /* Tries every register tile, channel tile and chunk for the pixel tile that `plan` holds. */
-inline void tile_search_channels(tile_plan plan, bool backward, tile_plan &best, double &best_cost) {
+inline void tile_search_channels(tile_plan plan, bool backward, tile_method method, tile_best &best) {
     for (plan.option = 0; plan.option < TILE_OPTION_COUNT; ++plan.option) {
         const int64_t step = TILE_OPTIONS[plan.option].channels;
         for (int64_t widest = 128; widest >= step; widest /= 2) {
@@ -134,37 +208,60 @@ inline void tile_search_channels(tile_plan plan, bool backward, tile_plan &best,
             if (plan.channel_tile > widest)
                 continue;
             plan.channel_tiles = static_cast<int>(parts);
-            for (plan.chunk = 1; plan.chunk <= 32 && plan.chunk < 2 * plan.source_channels; plan.chunk *= 2) {
-                if (!tile_complete(plan))
+            for (plan.chunk = 1; plan.chunk <= 32 && plan.chunk < 2 * plan.source_channels; plan.chunk *= 2)
+                if (!best.take(plan, backward, method))
                     break;
-                const double cost = tile_cost(plan, backward);
-                if (cost < best_cost) {
-                    best = plan;
-                    best_cost = cost;
-                }
+        }
+    }
+}
+
+/* Tries every register tile, number of groups and chunk for the pixel tile that `plan` holds. A group's result channels
+ * are rounded up to whole threads. */
+inline void tile_search_groups(tile_plan plan, bool backward, tile_best &best) {
+    constexpr int64_t WIDEST = 128;
+    plan.channel_tiles = 1;
+    for (plan.option = 0; plan.option < TILE_OPTION_COUNT; ++plan.option) {
+        const int64_t step = TILE_OPTIONS[plan.option].channels;
+        const int64_t width = ceil_div(plan.result_channels, step) * step;
+        plan.part = static_cast<int>(width / (step / 4));
+        for (int64_t most = WIDEST / width; most >= 1; most /= 2) {
+            plan.group_tiles = static_cast<int>(ceil_div(plan.groups, most));
+            plan.group_tile = static_cast<int>(ceil_div(plan.groups, plan.group_tiles));
+            plan.channel_tile = static_cast<int>(plan.group_tile * width);
+            for (int64_t pieces = 1; pieces <= plan.source_channels; pieces *= 2) {
+                plan.chunk = static_cast<int>(ceil_div(plan.source_channels, pieces));
+                best.take(plan, backward, TILE_GROUPED);
             }
         }
     }
 }
 
-/* The best plan; false if no tile fits or the channels are beyond counting in an int. An empty batch is planned as one
- * image and has no blocks. */
-inline bool tile_plan_of(const fv_conv2d &d, bool backward, tile_plan &best) {
+/* The best plan; false if no tile fits or the channels, or the pixels of a spread tile, are beyond counting in an int.
+ * An empty batch is planned as one image and has no blocks. */
+inline bool tile_plan_of(const fv_conv2d &d, bool backward, tile_method method, tile_plan &found) {
+    constexpr int64_t FARTHEST = 1 << 28; /* tiles and lanes reach beyond the padded image by no more than its size */
     if (d.c >= 1 << 30 || d.k >= 1 << 30)
         return false;
-    tile_plan plan = tile_problem(d, backward);
+    if (method == TILE_SPREAD &&
+        (d.h + d.pad_top + d.pad_bottom > FARTHEST || d.w + d.pad_left + d.pad_right > FARTHEST))
+        return false;
+    tile_plan plan = tile_problem(d, backward, method);
     plan.images = d.n > 0 ? d.n : 1;
-    double best_cost = INFINITY;
-    const int64_t rows = ceil_div(plan.vertical.result, plan.vertical.classes);
-    const int64_t cols = ceil_div(plan.horizontal.result, plan.horizontal.classes);
-    for (int height = 1; height <= 32 && height <= rows; ++height)
-        for (int width = 1; width <= 64 && width <= cols; ++width)
-            if (tile_cut(plan.vertical, height) && tile_cut(plan.horizontal, width))
-                tile_search_channels(plan, backward, best, best_cost);
-    const bool found = best_cost < static_cast<double>(INFINITY);
-    if (found && d.n == 0)
-        best.blocks = 0;
-    return found;
+    tile_best best;
+    for_each_cut(plan.vertical, 32, [&] {
+        for_each_cut(plan.horizontal, 64, [&] {
+            if (method == TILE_GROUPED)
+                tile_search_groups(plan, backward, best);
+            else
+                tile_search_channels(plan, backward, method, best);
+        });
+    });
+    if (best.cost >= static_cast<double>(INFINITY))
+        return false;
+    found = best.plan;
+    if (d.n == 0)
+        found.blocks = 0;
+    return true;
 }
 
 } // namespace FV_NAMESPACE

@@ -97,8 +97,8 @@ T *output(const fv_buffers *buffers, fv_role role) {
 }
 
 /* The rows of each kernel file. */
-extern const fv_kernel conv2d_kernels[], maxpool_kernels[], linear_kernels[], relu_kernels[], softmax_xent_kernels[],
-    batch_kernels[], update_kernels[];
+extern const fv_kernel conv2d_kernels[], conv2d_dilated_kernels[], conv2d_grouped_kernels[], maxpool_kernels[],
+    linear_kernels[], relu_kernels[], softmax_xent_kernels[], batch_kernels[], update_kernels[];
 
 } // namespace FV_NAMESPACE
 

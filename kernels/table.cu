@@ -14,6 +14,8 @@ const fv_kernel *const FV_TABLES[] = {
 #ifndef FV_EMULATED
     fv_cublas_kernels,
 #endif
+    FV_NAMESPACE::conv2d_grouped_kernels, /* before conv2d_kernels: the first that can is chosen */
+    FV_NAMESPACE::conv2d_dilated_kernels,
     FV_NAMESPACE::conv2d_kernels,
     fv_unfused_kernels,
     FV_NAMESPACE::maxpool_kernels,

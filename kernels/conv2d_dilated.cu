@@ -1,0 +1,58 @@
+/* conv2d with a dilated filter, forward and backward_data: the formula and layouts of conv2d.cu, whose direct_tile stages
+ * the window with the pixels between the taps, and gives up where those fill the shared memory.
+ *
+ * dilated: along an axis, the results whose windows share pixels are those that lie dilation/gcd(stride, dilation)
+ *     apart: a lane, within which the convolution is dense, of stride/gcd. A block takes some neighbouring lanes and
+ *     some results of each, and stages only the rows and columns under their taps: as many as a dense filter would,
+ *     whatever the dilation. Where neighbouring results are in one tile, so are the neighbouring pixels they read, and
+ *     accesses are as long as with a dense filter. Taps that meet only padding for a whole tile are neither staged
+ *     nor multiplied, which is most of them where the dilation is near the image's extent. A gradient by x has the same
+ *     lanes within each class of rows modulo the stride. See TILE_SPREAD in conv2d_tile.cuh.
+ *     Limits: an axis of up to 2^28 pixels with its padding.
+ *
+ * The goal: the time of a dense filter of the same MACs, within 10 %. What there is more to do than in direct_tile is
+ * finding a staged pixel (a division), some instructions for each, against the tens of products that it serves.
+ *
+ * backward_weights: split_reduce (conv2d_weights.cuh) gathers the pixels under the taps one by one, and touches no
+ * others: dilation changes neither what it reads nor what it multiplies, and it is the kernel for dilated filters too. */
+#include "conv2d_tile_run.cuh"
+
+namespace FV_NAMESPACE {
+
+namespace {
+
+template <bool BACKWARD>
+const char *supports_dilated(const fv_operation *op) {
+    const fv_conv2d &d = op->conv2d;
+    if ((d.dilation_h == 1 || d.r == 1) && (d.dilation_w == 1 || d.s == 1))
+        return "the filter is dense: its dilation is 1 along every axis on which it has more than one tap";
+    return tile_supports<BACKWARD, TILE_SPREAD>(op);
+}
+
+} // namespace
+
+const fv_kernel conv2d_dilated_kernels[] = {
+    {.kind = FV_CONV2D,
+     .pass = FV_FORWARD,
+     .dtype = FV_F32,
+     .name = "dilated",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = supports_dilated<false>,
+     .prepare = tile_prepare<false, TILE_SPREAD>,
+     .release = free,
+     .run = tile_run<false, TILE_SPREAD>},
+    {.kind = FV_CONV2D,
+     .pass = FV_BACKWARD_DATA,
+     .dtype = FV_F32,
+     .name = "dilated",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = supports_dilated<true>,
+     .prepare = tile_prepare<true, TILE_SPREAD>,
+     .release = free,
+     .run = tile_run<true, TILE_SPREAD>},
+    FV_KERNELS_END,
+};
+
+} // namespace FV_NAMESPACE

@@ -1,0 +1,56 @@
+/* The entries of a kernel table row whose work conv2d_tile.cuh does. A tile_method is a row of each pass. */
+#ifndef FOVEA_CONV2D_TILE_RUN_CUH
+#define FOVEA_CONV2D_TILE_RUN_CUH
+
+#include <stdlib.h>
+
+#include "conv2d_tile_plan.cuh"
+
+namespace FV_NAMESPACE {
+
+template <bool BACKWARD, tile_method METHOD>
+const char *tile_supports(const fv_operation *op) {
+    tile_plan plan;
+    return tile_plan_of(op->conv2d, BACKWARD, METHOD, plan)
+               ? NULL
+               : "no tile of the window with its halo and the filters fits 48 KiB of shared memory and 2^31-1 blocks";
+}
+
+/* The search for a tile is worth doing once. */
+template <bool BACKWARD, tile_method METHOD>
+fv_status tile_prepare(fv_context *, const fv_operation *op, void **state) {
+    tile_plan plan;
+    if (!tile_plan_of(op->conv2d, BACKWARD, METHOD, plan))
+        return fv_fail(FV_UNSUPPORTED, "conv2d: %s", tile_supports<BACKWARD, METHOD>(op));
+    *state = malloc(sizeof plan);
+    if (!*state)
+        return fv_fail(FV_NO_MEMORY, "conv2d: no memory for a plan of %zu bytes", sizeof plan);
+    *static_cast<tile_plan *>(*state) = plan;
+    return FV_OK;
+}
+
+template <bool BACKWARD, tile_method METHOD, int OPTION>
+fv_status tile_launch(fv_context *context, const tile_plan &plan, const fv_buffers *buffers) {
+    constexpr tile_option SIZE = TILE_OPTIONS[OPTION];
+    return FV_LAUNCH(context, (conv2d_tile_kernel<BACKWARD, METHOD, SIZE.pixels, SIZE.channels>),
+                     dim3(static_cast<unsigned>(plan.blocks)), static_cast<unsigned>(plan.threads),
+                     static_cast<size_t>(plan.shared_bytes), plan, input(buffers, BACKWARD ? FV_DY : FV_X),
+                     input(buffers, FV_W), input(buffers, FV_B), output(buffers, BACKWARD ? FV_DX : FV_Y));
+}
+
+template <bool BACKWARD, tile_method METHOD>
+fv_status tile_run(fv_context *context, const fv_operation *, void *state, const fv_buffers *buffers) {
+    static_assert(TILE_OPTION_COUNT == 3, "one launch for each");
+    const tile_plan &plan = *static_cast<const tile_plan *>(state);
+    if (plan.blocks == 0)
+        return FV_OK;
+    if (plan.option == 0)
+        return tile_launch<BACKWARD, METHOD, 0>(context, plan, buffers);
+    if (plan.option == 1)
+        return tile_launch<BACKWARD, METHOD, 1>(context, plan, buffers);
+    return tile_launch<BACKWARD, METHOD, 2>(context, plan, buffers);
+}
+
+} // namespace FV_NAMESPACE
+
+#endif
