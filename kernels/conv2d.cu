@@ -15,8 +15,6 @@
  *                    conv2d_tile.cuh.
  *     split_reduce   (backward_weights) a tiled matrix product whose long sum is split over blocks: thousands of
  *                    threads share the pixels that a direct thread walks alone. See conv2d_weights.cuh. */
-#include <stdlib.h>
-
 #include "conv2d_tile_run.cuh"
 #include "conv2d_weights.cuh"
 
@@ -148,29 +146,21 @@ const char *supports_split_reduce(const fv_operation *op) {
 
 size_t workspace_split_reduce(const fv_operation *op, const void *) {
     const weights_plan plan = weights_plan_of(op->conv2d);
-    return plan.splits > 1 ? static_cast<size_t>(plan.splits * plan.partial) * sizeof(float) : 0;
+    return weights_workspace(plan.splits, plan.partial);
 }
 
 fv_status conv2d_backward_weights_split_reduce(fv_context *context, const fv_operation *op, void *,
                                                const fv_buffers *buffers) {
     const weights_plan plan = weights_plan_of(op->conv2d);
-    const int64_t weights = op->conv2d.k * plan.columns;
-    const bool split = plan.splits > 1;
-    float *const parts = static_cast<float *>(buffers->workspace);
-    float *const dw = split ? parts : output(buffers, FV_DW);
-    float *const db = !op->conv2d.bias ? nullptr : split ? parts + weights : output(buffers, FV_DB);
     const dim3 grid(static_cast<unsigned>(op->conv2d.groups * plan.tiles_k * plan.tiles_j),
                     static_cast<unsigned>(plan.splits));
-    if (plan.tile == 64)
-        FV_TRY(FV_LAUNCH(context, conv2d_weights_split_kernel<64>, grid, PRODUCT_THREADS<64>, 0, plan,
-                         input(buffers, FV_X), input(buffers, FV_DY), dw, db, plan.partial));
-    else
-        FV_TRY(FV_LAUNCH(context, conv2d_weights_split_kernel<32>, grid, PRODUCT_THREADS<32>, 0, plan,
-                         input(buffers, FV_X), input(buffers, FV_DY), dw, db, plan.partial));
-    if (!split)
-        return FV_OK;
-    return FV_LAUNCH(context, conv2d_weights_reduce_kernel, elementwise_grid(plan.partial), ELEMENTWISE_THREADS, 0,
-                     plan.splits, plan.partial, weights, parts, output(buffers, FV_DW), output(buffers, FV_DB));
+    return weights_in_splits(context, op->conv2d, plan.splits, buffers, [&](float *dw, float *db) {
+        if (plan.tile == 64)
+            return FV_LAUNCH(context, conv2d_weights_split_kernel<64>, grid, PRODUCT_THREADS<64>, 0, plan,
+                             input(buffers, FV_X), input(buffers, FV_DY), dw, db, plan.partial);
+        return FV_LAUNCH(context, conv2d_weights_split_kernel<32>, grid, PRODUCT_THREADS<32>, 0, plan,
+                         input(buffers, FV_X), input(buffers, FV_DY), dw, db, plan.partial);
+    });
 }
 
 } // namespace
@@ -218,7 +208,7 @@ const fv_kernel conv2d_kernels[] = {
      .deterministic = true,
      .supports = supports_split_reduce,
      .workspace = workspace_split_reduce,
-     .workspace_rule = "splits*(k*r*s*c/groups + bias*k)*4 bytes, 0 where it need not split",
+     .workspace_rule = WEIGHTS_WORKSPACE_RULE,
      .run = conv2d_backward_weights_split_reduce},
     {.kind = FV_CONV2D,
      .pass = FV_BACKWARD_WEIGHTS,

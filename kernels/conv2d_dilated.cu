@@ -10,23 +10,34 @@
  *     lanes within each class of rows modulo the stride. See TILE_SPREAD in conv2d_tile.cuh.
  *     Limits: an axis of up to 2^28 pixels with its padding.
  *
- * The goal: the time of a dense filter of the same MACs, within 10 %. What there is more to do than in direct_tile is
- * finding a staged pixel (a division), some instructions for each, against the tens of products that it serves.
  *
- * backward_weights: split_reduce (conv2d_weights.cuh) gathers the pixels under the taps one by one, and touches no
- * others: dilation changes neither what it reads nor what it multiplies, and it is the kernel for dilated filters too. */
-#include "conv2d_tile_run.cuh"
+ *     backward_weights: a block stages such a window of inputs and the gradients over it, and computes all taps from
+ *     it; see conv2d_window_weights.cuh. split_reduce touches no pixel between the taps either, but reads those under
+ *     them once for each tap.
+ *
+ * The goal: the time of a dense filter of the same MACs, within 10 %. What there is more to do than in direct_tile is
+ * finding a staged pixel: a division, some instructions for each, against the tens of products that it serves. */
+#include "conv2d_window_weights_plan.cuh"
 
 namespace FV_NAMESPACE {
 
 namespace {
 
+const char *dense(const fv_conv2d &d) {
+    return (d.dilation_h == 1 || d.r == 1) && (d.dilation_w == 1 || d.s == 1)
+               ? "the filter is dense: its dilation is 1 along every axis on which it has more than one tap"
+               : NULL;
+}
+
 template <bool BACKWARD>
 const char *supports_dilated(const fv_operation *op) {
-    const fv_conv2d &d = op->conv2d;
-    if ((d.dilation_h == 1 || d.r == 1) && (d.dilation_w == 1 || d.s == 1))
-        return "the filter is dense: its dilation is 1 along every axis on which it has more than one tap";
-    return tile_supports<BACKWARD, TILE_SPREAD>(op);
+    const char *refusal = dense(op->conv2d);
+    return refusal ? refusal : tile_supports<BACKWARD, TILE_SPREAD>(op);
+}
+
+const char *supports_dilated_weights(const fv_operation *op) {
+    const char *refusal = dense(op->conv2d);
+    return refusal ? refusal : window_weights_supports<TILE_SPREAD>(op);
 }
 
 } // namespace
@@ -52,6 +63,18 @@ const fv_kernel conv2d_dilated_kernels[] = {
      .prepare = tile_prepare<true, TILE_SPREAD>,
      .release = free,
      .run = tile_run<true, TILE_SPREAD>},
+    {.kind = FV_CONV2D,
+     .pass = FV_BACKWARD_WEIGHTS,
+     .dtype = FV_F32,
+     .name = "dilated",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = supports_dilated_weights,
+     .prepare = window_weights_prepare<TILE_SPREAD>,
+     .release = free,
+     .workspace = window_weights_workspace,
+     .workspace_rule = WEIGHTS_WORKSPACE_RULE,
+     .run = window_weights_run<TILE_SPREAD>},
     FV_KERNELS_END,
 };
 

@@ -236,14 +236,17 @@ inline void tile_search_groups(tile_plan plan, bool backward, tile_best &best) {
     }
 }
 
-/* The best plan; false if no tile fits or the channels, or the pixels of a spread tile, are beyond counting in an int.
- * An empty batch is planned as one image and has no blocks. */
+/* Whether an int counts the channels, and for spread tiles the pixels: tiles and lanes reach beyond the padded image by
+ * no more than a few times its size. */
+inline bool tile_countable(const fv_conv2d &d, tile_method method) {
+    constexpr int64_t FARTHEST = 1 << 28;
+    const bool far = d.h + d.pad_top + d.pad_bottom > FARTHEST || d.w + d.pad_left + d.pad_right > FARTHEST;
+    return d.c < 1 << 30 && d.k < 1 << 30 && !(method == TILE_SPREAD && far);
+}
+
+/* The best plan; false if no tile fits. An empty batch is planned as one image and has no blocks. */
 inline bool tile_plan_of(const fv_conv2d &d, bool backward, tile_method method, tile_plan &found) {
-    constexpr int64_t FARTHEST = 1 << 28; /* tiles and lanes reach beyond the padded image by no more than its size */
-    if (d.c >= 1 << 30 || d.k >= 1 << 30)
-        return false;
-    if (method == TILE_SPREAD &&
-        (d.h + d.pad_top + d.pad_bottom > FARTHEST || d.w + d.pad_left + d.pad_right > FARTHEST))
+    if (!tile_countable(d, method))
         return false;
     tile_plan plan = tile_problem(d, backward, method);
     plan.images = d.n > 0 ? d.n : 1;

@@ -16,17 +16,22 @@ const char *tile_supports(const fv_operation *op) {
                : "no tile of the window with its halo and the filters fits 48 KiB of shared memory and 2^31-1 blocks";
 }
 
-/* The search for a tile is worth doing once. */
+/* Keeps a plan until free(): the search for it is worth doing once. */
+template <typename T>
+fv_status tile_keep(const T &plan, void **state) {
+    *state = malloc(sizeof plan);
+    if (!*state)
+        return fv_fail(FV_NO_MEMORY, "conv2d: no memory for a plan of %zu bytes", sizeof plan);
+    *static_cast<T *>(*state) = plan;
+    return FV_OK;
+}
+
 template <bool BACKWARD, tile_method METHOD>
 fv_status tile_prepare(fv_context *, const fv_operation *op, void **state) {
     tile_plan plan;
     if (!tile_plan_of(op->conv2d, BACKWARD, METHOD, plan))
         return fv_fail(FV_UNSUPPORTED, "conv2d: %s", tile_supports<BACKWARD, METHOD>(op));
-    *state = malloc(sizeof plan);
-    if (!*state)
-        return fv_fail(FV_NO_MEMORY, "conv2d: no memory for a plan of %zu bytes", sizeof plan);
-    *static_cast<tile_plan *>(*state) = plan;
-    return FV_OK;
+    return tile_keep(plan, state);
 }
 
 template <bool BACKWARD, tile_method METHOD, int OPTION>

@@ -26,6 +26,11 @@ struct weights_plan {
     int64_t partial; /* floats of one partial gradient, dw and then db */
 };
 
+/* Floats of one partial gradient, dw and then db. */
+inline int64_t weights_partial(const fv_conv2d &d) {
+    return d.k * d.r * d.s * (d.c / d.groups) + (d.bias ? d.k : 0);
+}
+
 /* The plan for a descriptor. */
 inline weights_plan weights_plan_of(const fv_conv2d &d) {
     constexpr int64_t ENOUGH_BLOCKS = 512, LEAST_PIXELS = 256; /* a split of fewer pixels costs more than it saves */
@@ -45,7 +50,7 @@ inline weights_plan weights_plan_of(const fv_conv2d &d) {
     const int64_t splits = wanted < sensible ? wanted : sensible;
     plan.per_split = splits ? ceil_div(ceil_div(plan.pixels, splits), PRODUCT_DEPTH) * PRODUCT_DEPTH : 0;
     plan.splits = splits ? ceil_div(plan.pixels, plan.per_split) : 1;
-    plan.partial = d.k * plan.columns + (d.bias ? d.k : 0);
+    plan.partial = weights_partial(d);
     return plan;
 }
 
@@ -141,6 +146,32 @@ static __global__ void conv2d_weights_reduce_kernel(int64_t splits, int64_t part
         else
             db[i - weights] = sum;
     }
+}
+
+/* ---- host ---- */
+
+/* Bytes for the partial gradients of several splits; one writes the results at once. */
+inline size_t weights_workspace(int64_t splits, int64_t partial) {
+    return splits > 1 ? static_cast<size_t>(splits * partial) * sizeof(float) : 0;
+}
+
+constexpr const char *WEIGHTS_WORKSPACE_RULE = "splits*(k*r*s*c/groups + bias*k)*4 bytes, 0 where it need not split";
+
+/* Has launch(dw, db) compute the gradients of all splits, the first at dw and db and the others behind, and adds them
+ * up. */
+template <typename F>
+fv_status weights_in_splits(fv_context *context, const fv_conv2d &d, int64_t splits, const fv_buffers *buffers,
+                            const F &launch) {
+    const int64_t partial = weights_partial(d), weights = d.bias ? partial - d.k : partial;
+    const bool split = splits > 1;
+    float *const parts = static_cast<float *>(buffers->workspace);
+    float *const dw = split ? parts : output(buffers, FV_DW);
+    float *const db = !d.bias ? nullptr : split ? parts + weights : output(buffers, FV_DB);
+    FV_TRY(launch(dw, db));
+    if (!split)
+        return FV_OK;
+    return FV_LAUNCH(context, conv2d_weights_reduce_kernel, elementwise_grid(partial), ELEMENTWISE_THREADS, 0, splits,
+                     partial, weights, parts, output(buffers, FV_DW), output(buffers, FV_DB));
 }
 
 } // namespace FV_NAMESPACE
