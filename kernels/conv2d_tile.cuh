@@ -18,7 +18,8 @@
  *                    lanes = spacing / gcd(advance, spacing) they read source pixels `spacing` apart from each other, and
  *                    no other lane reads those. So in a lane the convolution is dense. A tile is some lanes by some
  *                    results of each, and its window holds the pixels under a tap and no others: as small as that of a
- *                    dense filter at any dilation. Taps that miss the image for the whole tile are left out.
+ *                    dense filter at any dilation. An axis may also do without lanes where its tiles are so long that
+ *                    every pixel between is touched. Taps that miss the image for the whole tile are left out.
  *     TILE_GROUPED   (conv2d_grouped.cu) a block computes several groups, each thread for one of them, so that narrow
  *                    groups still make long accesses and full warps.
  *
@@ -180,12 +181,12 @@ __device__ int tile_source(const tile_axis &axis, int first, int first_lane, int
 __device__ inline tile_class tile_trimmed(const tile_axis &axis, tile_class c, int first, int first_lane) {
     int last = tile_source<TILE_SPREAD>(axis, first, first_lane, tile_extent<TILE_SPREAD>(axis, 1) - 1);
     while (c.taps > 0 && c.start + last < 0) {
-        c.start += axis.grid;
+        c.start += axis.spacing * axis.grid;
         c.first_tap += c.tap_step;
         --c.taps;
     }
     const int least = tile_source<TILE_SPREAD>(axis, first, first_lane, 0);
-    while (c.taps > 0 && c.start + least + (c.taps - 1) * axis.grid >= axis.source)
+    while (c.taps > 0 && c.start + least + (c.taps - 1) * axis.spacing * axis.grid >= axis.source)
         --c.taps;
     return c;
 }

@@ -34,10 +34,14 @@ inline int64_t results_of(const tile_axis &axis) {
     return ceil_div(axis.result, axis.classes);
 }
 
-/* Makes lanes of an axis (conv2d_tile.cuh). Where no class has a second tap, the pixels between the results' are not
- * touched either, and one lane has them all. */
+/* How far apart the pixels are that a lane reads. Where no class has a second tap, one lane has all results. */
+inline int lane_spacing(const tile_axis &axis) {
+    return axis.taps == 1 ? axis.advance : axis.spacing;
+}
+
+/* Makes lanes of an axis (conv2d_tile.cuh). */
 inline void tile_spread(tile_axis &axis) {
-    const int spacing = axis.taps == 1 ? axis.advance : axis.spacing;
+    const int spacing = lane_spacing(axis);
     const int divisor = static_cast<int>(greatest_divisor(axis.advance, spacing));
     const int64_t lanes = spacing / divisor, results = results_of(axis);
     axis.lanes = static_cast<int>(lanes < results ? lanes : results);
@@ -73,14 +77,10 @@ inline tile_axis tile_axis_of(int64_t input, int64_t output, int64_t filter, int
 }
 
 /* What is the same for every tile of a descriptor. */
-inline tile_plan tile_problem(const fv_conv2d &d, bool backward, tile_method method) {
+inline tile_plan tile_problem(const fv_conv2d &d, bool backward) {
     tile_plan plan = {};
     plan.vertical = tile_axis_of(d.h, fv_conv2d_p(&d), d.r, d.stride_h, d.pad_top, d.dilation_h, backward);
     plan.horizontal = tile_axis_of(d.w, fv_conv2d_q(&d), d.s, d.stride_w, d.pad_left, d.dilation_w, backward);
-    if (method == TILE_SPREAD) {
-        tile_spread(plan.vertical);
-        tile_spread(plan.horizontal);
-    }
     plan.images = d.n;
     plan.group_tile = 1;
     plan.group_tiles = plan.groups = static_cast<int>(d.groups);
@@ -166,17 +166,34 @@ inline bool tile_cut(tile_axis &axis, int tile) {
     return ceil_div(results, axis.tiles) == tile;
 }
 
-/* Calls try_cut() for every cut of an axis into tiles of at most `most` results that is worth trying. */
+/* Calls try_cut() for every cut of an axis into tiles of at most `most` results, at least `least`, that is worth trying. */
 template <typename F>
-void for_each_cut(tile_axis &axis, int most, const F &try_cut) {
+void for_each_cut(tile_axis &axis, int least, int most, const F &try_cut) {
     const int64_t results = ceil_div(results_of(axis), axis.lanes);
     for (axis.lane_tile = 1; axis.lane_tile <= axis.lanes && axis.lane_tile <= most; ++axis.lane_tile) {
         axis.lane_tiles = static_cast<int>(ceil_div(axis.lanes, axis.lane_tile));
         if (ceil_div(axis.lanes, axis.lane_tiles) != axis.lane_tile)
             continue;
-        for (int tile = 1; tile * axis.lane_tile <= most && tile <= results; ++tile)
+        for (int tile = least; tile * axis.lane_tile <= most && tile <= results; ++tile)
             if (tile_cut(axis, tile))
                 try_cut();
+    }
+}
+
+/* The same for every way in which the method lays out an axis. Without lanes, a spread tile must leave no pixel of its
+ * window untouched. */
+template <typename F>
+void for_each_layout(tile_axis &axis, int most, tile_method method, const F &try_cut) {
+    const tile_axis whole = axis;
+    if (method != TILE_SPREAD)
+        for_each_cut(axis, 1, most, try_cut);
+    else if (axis.advance == 1 || lane_spacing(axis) == 1)
+        for_each_cut(axis, lane_spacing(axis), most, try_cut);
+    axis = whole;
+    if (method == TILE_SPREAD && lane_spacing(axis) > 1) {
+        tile_spread(axis);
+        for_each_cut(axis, 1, most, try_cut);
+        axis = whole;
     }
 }
 
@@ -248,11 +265,11 @@ inline bool tile_countable(const fv_conv2d &d, tile_method method) {
 inline bool tile_plan_of(const fv_conv2d &d, bool backward, tile_method method, tile_plan &found) {
     if (!tile_countable(d, method))
         return false;
-    tile_plan plan = tile_problem(d, backward, method);
+    tile_plan plan = tile_problem(d, backward);
     plan.images = d.n > 0 ? d.n : 1;
     tile_best best;
-    for_each_cut(plan.vertical, 32, [&] {
-        for_each_cut(plan.horizontal, 64, [&] {
+    for_each_layout(plan.vertical, 32, method, [&] {
+        for_each_layout(plan.horizontal, 64, method, [&] {
             if (method == TILE_GROUPED)
                 tile_search_groups(plan, backward, best);
             else

@@ -93,7 +93,7 @@ inline bool window_weights_plan_of(const fv_conv2d &d, tile_method method, windo
     constexpr int64_t ENOUGH_BLOCKS = 512, LEAST_PIXELS = 256; /* as in weights_plan_of */
     if (!tile_countable(d, method))
         return false;
-    const tile_plan problem = tile_problem(d, false, method);
+    const tile_plan problem = tile_problem(d, false);
     window_weights_plan plan = {};
     plan.vertical = problem.vertical;
     plan.horizontal = problem.horizontal;
@@ -101,8 +101,9 @@ inline bool window_weights_plan_of(const fv_conv2d &d, tile_method method, windo
     plan.kg = problem.result_channels;
     plan.cg = problem.source_channels;
     double best_cost = INFINITY;
-    for_each_cut(plan.vertical, 32, [&] {
-        for_each_cut(plan.horizontal, 32, [&] { window_weights_search(plan, method == TILE_SPREAD, best, best_cost); });
+    for_each_layout(plan.vertical, 32, method, [&] {
+        for_each_layout(plan.horizontal, 32, method,
+                        [&] { window_weights_search(plan, method == TILE_SPREAD, best, best_cost); });
     });
     if (best_cost >= static_cast<double>(INFINITY))
         return false;
