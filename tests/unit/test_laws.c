@@ -111,6 +111,8 @@ static void adjoint(void **state) {
         "conv2d n=1 c=4 h=11 w=10 k=6 kernel=3x2 stride=2x3 pad=2,0,1,1 dilation=2x1 groups=2",
         "conv2d n=3 c=6 h=6 w=6 k=6 kernel=3x3 groups=6 pad=1",
         "conv2d n=2 c=1 h=28 w=28 k=24 kernel=5x5",
+        "conv2d n=1 c=3 h=25 w=23 k=5 kernel=3x3 stride=2x3 pad=5,4,6,3 dilation=4x5",
+        "conv2d n=2 c=24 h=7 w=6 k=48 kernel=3x3 groups=6 pad=1 stride=1x2",
         "linear n=5 c=37 k=11",
     };
     for (const char *const *name = fv_backend_names(); *name; ++name) {
@@ -181,6 +183,7 @@ static void exact_differences(void **state) {
     static const char *const texts[] = {
         "conv2d n=2 c=2 h=5 w=6 k=3 kernel=3x2 stride=2x1 pad=1,0,2,1 dilation=1x2 bias=1",
         "conv2d n=1 c=4 h=5 w=5 k=4 kernel=3x3 groups=2 pad=1 bias=1",
+        "conv2d n=1 c=2 h=7 w=6 k=2 kernel=2x3 stride=2x3 pad=4,2,3,3 dilation=4x3 bias=1",
         "linear n=3 c=5 k=4 bias=1",
         "maxpool n=1 c=2 h=7 w=7 kernel=3x3 stride=2 pad=1",
         "maxpool n=1 c=1 h=7 w=7 kernel=2x2 dilation=2",

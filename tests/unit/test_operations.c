@@ -240,6 +240,18 @@ static void refuses_bad_enums(void **state) {
 }
 
 /* Published output sizes: AlexNet conv1, ResNet-50 stem and pool, TensorFlow's same padding. */
+/* Worked by hand: r taps, dilation - 1 pixels between two of them. */
+static void dilated_spans(void **state) {
+    (void)state;
+    static const struct {
+        int64_t filter, dilation, span;
+    } table[] = {{3, 1, 3}, {3, 2, 5}, {3, 4, 9}, {1, 7, 1}, {2, 10, 11}, {5, 3, 13}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; ++i) {
+        const fv_axis axis = {.filter = table[i].filter, .dilation = table[i].dilation};
+        assert_int_equal(fv_axis_span(&axis), table[i].span);
+    }
+}
+
 static void shapes(void **state) {
     (void)state;
     static const struct {
@@ -339,6 +351,7 @@ int main(void) {
         cmocka_unit_test(takes_the_limits),
         cmocka_unit_test(refuses_bad_structs),
         cmocka_unit_test(refuses_bad_enums),
+        cmocka_unit_test(dilated_spans),
         cmocka_unit_test(shapes),
         cmocka_unit_test(costs),
         cmocka_unit_test(reductions),
