@@ -14,7 +14,9 @@
  *                    serves hundreds of products instead of one. Refuses windows whose halo exceeds 48 KiB. See
  *                    conv2d_tile.cuh.
  *     split_reduce   (backward_weights) a tiled matrix product whose long sum is split over blocks: thousands of
- *                    threads share the pixels that a direct thread walks alone. See conv2d_weights.cuh. */
+ *                    threads share the pixels that a direct thread walks alone. See conv2d_weights.cuh.
+ * Dilated filters and groups of few channels have rows of their own, which are chosen before these: conv2d_dilated.cu,
+ * conv2d_grouped.cu. */
 #include "conv2d_tile_run.cuh"
 #include "conv2d_weights.cuh"
 

@@ -1,5 +1,6 @@
-/* conv2d with many groups of few channels, as in ResNeXt: the formula and layouts of conv2d.cu, whose tiles belong to one
- * group. With 4 of 128 channels, that leaves accesses of 16 bytes and, in split_reduce, 28 of 32 rows of products empty.
+/* conv2d with many groups of few channels, as in ResNeXt: the formula and layouts of conv2d.cu, whose tiles belong to
+ * one group. With 4 of 128 channels, that leaves accesses of 16 bytes and, in split_reduce, 28 of 32 rows of products
+ * empty.
  *
  * grouped: a block takes several groups of a tile of pixels, and each thread keeps sums for channels of one of them.
  *     Channels of neighbouring groups are neighbours in memory, so that a warp reads and writes whole lines.

@@ -15,8 +15,8 @@
  * Three methods share this text; what a method does without is compiled away.
  *     TILE_PLAIN     neighbouring results share a window as it lies in the image.
  *     TILE_SPREAD    (conv2d_dilated.cu) results i, i + lanes, i + 2*lanes, ... of an axis make a lane: with
- *                    lanes = spacing / gcd(advance, spacing) they read source pixels `spacing` apart from each other, and
- *                    no other lane reads those. So in a lane the convolution is dense. A tile is some lanes by some
+ *                    lanes = spacing / gcd(advance, spacing) they read source pixels `spacing` apart from each other,
+ *                    and no other lane reads those. So in a lane the convolution is dense. A tile is some lanes by some
  *                    results of each, and its window holds the pixels under a tap and no others: as small as that of a
  *                    dense filter at any dilation. An axis may also do without lanes where its tiles are so long that
  *                    every pixel between is touched. Taps that miss the image for the whole tile are left out.

@@ -166,7 +166,8 @@ inline bool tile_cut(tile_axis &axis, int tile) {
     return ceil_div(results, axis.tiles) == tile;
 }
 
-/* Calls try_cut() for every cut of an axis into tiles of at most `most` results, at least `least`, that is worth trying. */
+/* Calls try_cut() for every cut of an axis into tiles of at most `most` results, at least `least`, that is worth
+ * trying. */
 template <typename F>
 void for_each_cut(tile_axis &axis, int least, int most, const F &try_cut) {
     const int64_t results = ceil_div(results_of(axis), axis.lanes);
