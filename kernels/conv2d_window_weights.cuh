@@ -4,9 +4,9 @@
  *
  * split_reduce (conv2d_weights.cuh) reads an input pixel once for each tap that it lies under, and multiplies in tiles
  * of 32 x 32 or more that belong to one group. Here a block stages a tile of output gradients and the window of inputs
- * under it, once for all taps; each thread owns one tap, four output and four input channels of a group, and adds up its
- * 16 products over the tile's pixels: two reads of 16 bytes from shared memory serve 16 products. A block covers several
- * narrow groups, or a part of the channels of a wide one, and neighbouring threads have neighbouring channels.
+ * under it, once for all taps; each thread owns one tap, four output and four input channels of a group, and adds up
+ * its 16 products over the tile's pixels: two reads of 16 bytes from shared memory serve 16 products. A block covers
+ * several narrow groups, or a part of the channels of a wide one, and neighbouring threads have neighbouring channels.
  *
  * With TILE_SPREAD, tile and window are made of lanes (conv2d_tile.cuh), so that dilation makes neither larger.
  *
@@ -84,8 +84,8 @@ struct window_channels {
     int groups, channels, group, first, tile;
 };
 
-/* to[i][channel] of one line of pixels, a warp's work. column_of(i): where in the tensor's line of `width` pixels column
- * i is; zeros beyond that and where the line is not `inside`. */
+/* to[i][channel] of one line of pixels, a warp's work. column_of(i): where in the tensor's line of `width` pixels
+ * column i is; zeros beyond that and where the line is not `inside`. */
 template <typename F>
 __device__ void stage_line(const window_channels &of, int pitch, int cols, bool inside, int64_t line, int width,
                            const F &column_of, const float *from, float *to) {

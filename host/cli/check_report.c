@@ -233,12 +233,18 @@ static void add_success(char line[LINE_SIZE], const fv_report_sink *sink, const 
                   survey->witness[i].opinions);
 }
 
+/* The word of a kernel that ran counts for more than that of one that refuses the case. */
 static const char *why_nothing(const fv_report_sink *sink, const fv_survey *survey) {
     if (sink->comparisons)
         return "all tensors are empty";
-    for (int i = 0; i < survey->row_count; ++i)
-        if (*survey->rows[i].idle)
-            return survey->rows[i].idle;
+    const fv_survey_row *told = NULL;
+    for (int i = 0; i < survey->row_count; ++i) {
+        const fv_survey_row *row = &survey->rows[i];
+        if (*row->idle && (!told || (row->count[FV_MISTRUSTED] && !told->count[FV_MISTRUSTED])))
+            told = row;
+    }
+    if (told)
+        return told->idle;
     return survey->row_count == 0      ? "no kernel matches"
            : survey->cases->count == 0 ? "there are no cases"
                                        : "no kernel is of these operations and passes";
