@@ -20,7 +20,8 @@ constexpr tile_option TILE_OPTIONS[] = {{4, 4}, {8, 4}, {8, 8}};
 constexpr int TILE_OPTION_COUNT = sizeof TILE_OPTIONS / sizeof TILE_OPTIONS[0];
 constexpr int TILE_MAX_THREADS = 256;
 
-inline int64_t greatest_divisor(int64_t a, int64_t b) {
+/* The greatest common divisor of two numbers above 0. */
+inline int64_t common_divisor(int64_t a, int64_t b) {
     while (b != 0) {
         const int64_t rest = a % b;
         a = b;
@@ -42,7 +43,7 @@ inline int lane_spacing(const tile_axis &axis) {
 /* Makes lanes of an axis (conv2d_tile.cuh). */
 inline void tile_spread(tile_axis &axis) {
     const int spacing = lane_spacing(axis);
-    const int divisor = static_cast<int>(greatest_divisor(axis.advance, spacing));
+    const int divisor = static_cast<int>(common_divisor(axis.advance, spacing));
     const int64_t lanes = spacing / divisor, results = results_of(axis);
     axis.lanes = static_cast<int>(lanes < results ? lanes : results);
     axis.lane_step = axis.advance;
@@ -54,7 +55,7 @@ inline void tile_spread(tile_axis &axis) {
 /* One axis, yet uncut. */
 inline tile_axis tile_axis_of(int64_t input, int64_t output, int64_t filter, int64_t stride, int64_t pad,
                               int64_t dilation, bool backward) {
-    const int64_t divisor = greatest_divisor(stride, dilation);
+    const int64_t divisor = common_divisor(stride, dilation);
     const int64_t period = backward ? stride / divisor : 1;
     return {.source = static_cast<int>(backward ? output : input),
             .result = static_cast<int>(backward ? input : output),

@@ -97,8 +97,16 @@ T *output(const fv_buffers *buffers, fv_role role) {
 }
 
 /* The rows of each kernel file. */
-extern const fv_kernel conv2d_kernels[], conv2d_dilated_kernels[], conv2d_grouped_kernels[], maxpool_kernels[],
-    linear_kernels[], relu_kernels[], softmax_xent_kernels[], batch_kernels[], update_kernels[];
+extern const fv_kernel conv2d_kernels[];
+extern const fv_kernel conv2d_dilated_kernels[];
+extern const fv_kernel conv2d_grouped_kernels[];
+extern const fv_kernel maxpool_kernels[];
+extern const fv_kernel linear_kernels[];
+extern const fv_kernel relu_kernels[];
+extern const fv_kernel softmax_xent_kernels[];
+extern const fv_kernel batch_kernels[];
+extern const fv_kernel update_kernels[];
+extern const fv_kernel conv2d_depthwise_kernels[];
 
 } // namespace FV_NAMESPACE
 

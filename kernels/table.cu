@@ -16,6 +16,7 @@ const fv_kernel *const FV_TABLES[] = {
 #endif
     FV_NAMESPACE::conv2d_grouped_kernels, /* before conv2d_kernels: the first that can is chosen */
     FV_NAMESPACE::conv2d_dilated_kernels,
+    FV_NAMESPACE::conv2d_depthwise_kernels, /* before the rows that can do any conv2d */
     FV_NAMESPACE::conv2d_kernels,
     fv_unfused_kernels,
     FV_NAMESPACE::maxpool_kernels,

@@ -29,8 +29,12 @@ void fv_draw_conv2d(fv_draw *d, fv_operation *op) {
         return;
     conv->groups = chance(d, 50) ? fv_draw_channels(d) : PICK(d, 2, 3, 4, 5, 8, 17);
     switch (below(d, 4)) {
-    case 0: /* depthwise */
+    case 0: /* depthwise, at times with a window of more rows than a kernel stages at once */
         conv->c = conv->k = conv->groups;
+        if (chance(d, 10)) {
+            conv->r = PICK(d, 5, 7, 11, 31, 32);
+            conv->s = PICK(d, 5, 7, 9, 16, 17, 31, 32);
+        }
         break;
     case 1: /* depthwise with a multiplier */
         conv->c = conv->groups;

@@ -110,6 +110,7 @@ static void adjoint(void **state) {
         "conv2d n=2 c=3 h=9 w=8 k=4 kernel=3x3 pad=1",
         "conv2d n=1 c=4 h=11 w=10 k=6 kernel=3x2 stride=2x3 pad=2,0,1,1 dilation=2x1 groups=2",
         "conv2d n=3 c=6 h=6 w=6 k=6 kernel=3x3 groups=6 pad=1",
+        "conv2d n=2 c=34 h=9 w=11 k=68 kernel=5x3 stride=2x1 pad=2 dilation=1x2 groups=34",
         "conv2d n=2 c=1 h=28 w=28 k=24 kernel=5x5",
         "conv2d n=1 c=3 h=25 w=23 k=5 kernel=3x3 stride=2x3 pad=5,4,6,3 dilation=4x5",
         "conv2d n=2 c=24 h=7 w=6 k=48 kernel=3x3 groups=6 pad=1 stride=1x2",

@@ -1,0 +1,136 @@
+/* Depthwise conv2d: every input channel has filters of its own, groups = c > 1, and k = c * multiplier,
+ *
+ *     y[n,p,q,k] = b[k] + sum_{r,s} w[k,r,s] * x[n, p*stride_h + r*dilation_h - pad_top, q*stride_w + s*dilation_w
+ *                                                - pad_left, k / multiplier],
+ *
+ * and its gradients. Layouts are those of conv2d.cu. Any stride, dilation, padding and multiplier; windows up to 31x31;
+ * f32 throughout; every row is deterministic. (With one group it is a dense convolution of one channel, for which
+ * conv2d.cu has better.)
+ *
+ * Each output has only r*s products, so for 3x3 windows memory is the limit: 9 products for 8 bytes. The tiled kernel of
+ * conv2d.cu treats a group as a small dense convolution and uses 1 of its 4 or 8 channels; here lanes are channels.
+ *
+ * Variant
+ *     depthwise   (all passes) a thread keeps 8 results of a channel and 8 inputs in registers: a filter row of s taps
+ *                 takes s + 7 reads of the input, from the first-level cache where they have been read for another row,
+ *                 for 8*s products, whatever stride and dilation. See conv2d_depthwise.cuh, and for the filter gradient
+ *                 conv2d_depthwise_weights.cuh. */
+#include "conv2d_depthwise.cuh"
+#include "conv2d_depthwise_weights.cuh"
+#include "conv2d_weights.cuh"
+
+namespace FV_NAMESPACE {
+
+namespace {
+
+constexpr int64_t WIDEST_WINDOW = 31;
+
+const char *not_depthwise(const fv_conv2d &d) {
+    if (d.c != d.groups || d.groups == 1)
+        return "it is not depthwise: groups is 1, or not c";
+    if (d.r > WIDEST_WINDOW || d.s > WIDEST_WINDOW)
+        return "the window is larger than 31x31";
+    return NULL;
+}
+
+template <bool BACKWARD>
+const char *supports_depthwise(const fv_operation *op) {
+    if (const char *refusal = not_depthwise(op->conv2d))
+        return refusal;
+    return depthwise_plan_of(op->conv2d, BACKWARD).blocks > MAX_BLOCKS ? "there are over 2^31-1 blocks" : NULL;
+}
+
+template <bool BACKWARD>
+fv_status run_depthwise(fv_context *context, const fv_conv2d &d, const float *source, const float *filters,
+                        const float *bias, float *result) {
+    const depthwise_plan plan = depthwise_plan_of(d, BACKWARD);
+    if (plan.blocks == 0)
+        return FV_OK;
+    const dim3 grid(static_cast<unsigned>(plan.blocks)), block(static_cast<unsigned>(plan.threads));
+    const size_t shared = static_cast<size_t>(plan.shared_bytes);
+    if (plan.three)
+        return FV_LAUNCH(context, (conv2d_depthwise_kernel<BACKWARD, 3>), grid, block, shared, plan, source, filters,
+                         bias, result);
+    return FV_LAUNCH(context, (conv2d_depthwise_kernel<BACKWARD, 0>), grid, block, shared, plan, source, filters, bias,
+                     result);
+}
+
+fv_status conv2d_forward_depthwise(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    return run_depthwise<false>(context, op->conv2d, input(buffers, FV_X), input(buffers, FV_W), input(buffers, FV_B),
+                                output(buffers, FV_Y));
+}
+
+fv_status conv2d_backward_data_depthwise(fv_context *context, const fv_operation *op, void *,
+                                         const fv_buffers *buffers) {
+    return run_depthwise<true>(context, op->conv2d, input(buffers, FV_DY), input(buffers, FV_W), nullptr,
+                               output(buffers, FV_DX));
+}
+
+const char *supports_depthwise_weights(const fv_operation *op) {
+    if (const char *refusal = not_depthwise(op->conv2d))
+        return refusal;
+    const depthwise_weights_plan plan = depthwise_weights_plan_of(op->conv2d);
+    return plan.channel_tiles > MAX_BLOCKS / plan.strip_tiles ? "there are over 2^31-1 blocks" : NULL;
+}
+
+size_t workspace_depthwise_weights(const fv_operation *op, const void *) {
+    const depthwise_weights_plan plan = depthwise_weights_plan_of(op->conv2d);
+    return plan.splits > 1 ? static_cast<size_t>(plan.splits * plan.partial) * sizeof(float) : 0;
+}
+
+fv_status conv2d_backward_weights_depthwise(fv_context *context, const fv_operation *op, void *,
+                                            const fv_buffers *buffers) {
+    const depthwise_weights_plan plan = depthwise_weights_plan_of(op->conv2d);
+    const int64_t weights = plan.d.k * plan.d.r * plan.d.s;
+    const bool split = plan.splits > 1;
+    float *const parts = static_cast<float *>(buffers->workspace);
+    float *const dw = split ? parts : output(buffers, FV_DW);
+    float *const db = !plan.d.bias ? nullptr : split ? parts + weights : output(buffers, FV_DB);
+    const dim3 grid(static_cast<unsigned>(plan.channel_tiles * plan.strip_tiles), static_cast<unsigned>(plan.splits));
+    const dim3 block(static_cast<unsigned>(plan.threads));
+    const size_t shared = static_cast<size_t>(plan.shared_bytes);
+    if (plan.strip == 4)
+        FV_TRY(FV_LAUNCH(context, conv2d_depthwise_weights_kernel<4>, grid, block, shared, plan, input(buffers, FV_X),
+                         input(buffers, FV_DY), dw, db, plan.partial));
+    else
+        FV_TRY(FV_LAUNCH(context, conv2d_depthwise_weights_kernel<8>, grid, block, shared, plan, input(buffers, FV_X),
+                         input(buffers, FV_DY), dw, db, plan.partial));
+    if (!split)
+        return FV_OK;
+    return FV_LAUNCH(context, conv2d_weights_reduce_kernel, elementwise_grid(plan.partial), ELEMENTWISE_THREADS, 0,
+                     plan.splits, plan.partial, weights, parts, output(buffers, FV_DW), output(buffers, FV_DB));
+}
+
+} // namespace
+
+const fv_kernel conv2d_depthwise_kernels[] = {
+    {.kind = FV_CONV2D,
+     .pass = FV_FORWARD,
+     .dtype = FV_F32,
+     .name = "depthwise",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = supports_depthwise<false>,
+     .run = conv2d_forward_depthwise},
+    {.kind = FV_CONV2D,
+     .pass = FV_BACKWARD_DATA,
+     .dtype = FV_F32,
+     .name = "depthwise",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = supports_depthwise<true>,
+     .run = conv2d_backward_data_depthwise},
+    {.kind = FV_CONV2D,
+     .pass = FV_BACKWARD_WEIGHTS,
+     .dtype = FV_F32,
+     .name = "depthwise",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = supports_depthwise_weights,
+     .workspace = workspace_depthwise_weights,
+     .workspace_rule = "splits*(k*r*s + bias*k)*4 bytes, 0 where it need not split",
+     .run = conv2d_backward_weights_depthwise},
+    FV_KERNELS_END,
+};
+
+} // namespace FV_NAMESPACE
