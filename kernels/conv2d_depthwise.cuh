@@ -96,7 +96,7 @@ struct depthwise_plan {
     tile_axis vertical, horizontal; /* uncut */
     strip_steps across;
     int64_t images, channels, multiplier; /* channels of the result; k/c */
-    int lanes, units;                     /* channels, and strips of pixels, of a block */
+    int lanes, units;                     /* channels, and strips of results, of a block */
     int threads, pitch, chunk;            /* chunk: filter rows staged at once */
     bool three;                           /* every line meets three adjoining taps */
     int64_t channel_tiles, blocks, shared_bytes;
@@ -115,8 +115,8 @@ inline void drop_empty_classes(tile_axis &axis) {
     axis.classes = axis.classes < axis.result ? axis.classes : axis.result;
 }
 
-inline depthwise_plan depthwise_plan_of(const fv_conv2d &d, bool backward) {
-    constexpr int64_t SLAB_FLOATS = 4096; /* 16 KiB, so that shared memory does not limit the blocks in flight */
+/* What does not depend on how the work is shared out. */
+inline depthwise_plan depthwise_problem(const fv_conv2d &d, bool backward) {
     depthwise_plan plan = {};
     plan.vertical = tile_axis_of(d.h, fv_conv2d_p(&d), d.r, d.stride_h, d.pad_top, d.dilation_h, backward);
     plan.horizontal = tile_axis_of(d.w, fv_conv2d_q(&d), d.s, d.stride_w, d.pad_left, d.dilation_w, backward);
@@ -127,6 +127,12 @@ inline depthwise_plan depthwise_plan_of(const fv_conv2d &d, bool backward) {
     plan.images = d.n;
     plan.channels = backward ? d.c : d.k;
     plan.multiplier = d.k / d.c;
+    return plan;
+}
+
+inline depthwise_plan depthwise_plan_of(const fv_conv2d &d, bool backward) {
+    constexpr int64_t SLAB_FLOATS = 4096; /* 16 KiB, so that shared memory does not limit the blocks in flight */
+    depthwise_plan plan = depthwise_problem(d, backward);
     plan.lanes = depthwise_lanes(plan.channels);
     plan.pitch = plan.lanes | 1;
     const int64_t row_floats = static_cast<int64_t>(plan.horizontal.taps) * plan.pitch;
@@ -150,28 +156,20 @@ inline depthwise_plan depthwise_plan_of(const fv_conv2d &d, bool backward) {
     return plan;
 }
 
-/* Where a thread works. */
-struct depthwise_place {
-    int64_t channel, image;
-    int64_t row, first; /* first result of its strip, counted within the class */
-    bool active;
+/* A strip of results. */
+struct strip_place {
+    int64_t image, row, first; /* row and first result are counted within the class */
+    bool inside;
 };
 
-/* A strip's threads are the channels; the strips of a block lie one below the other, so that their windows overlap in
- * the first-level cache. */
-__device__ inline depthwise_place depthwise_place_of(const depthwise_plan &plan, int64_t first_channel,
-                                                     int64_t first_unit, int64_t units, const tile_class &v,
-                                                     const tile_class &h, int64_t strips) {
-    const int thread = static_cast<int>(threadIdx.x);
-    const int64_t unit = first_unit + thread / plan.lanes, column = unit / v.count;
-    depthwise_place place = {};
-    place.channel = first_channel + thread % plan.lanes;
-    place.row = unit % v.count;
-    place.first = strip_first(column % strips, h.count, plan.across.share, DEPTHWISE_STRIP);
-    place.image = column / strips;
-    place.active =
-        thread / plan.lanes < plan.units && unit < units && place.channel < plan.channels && place.first < h.count;
-    return place;
+/* Strip number `unit` of `units`; they are counted down the rows first, so that the windows of neighbours overlap in the
+ * first-level cache. */
+template <int STRIP>
+__device__ inline strip_place strip_place_of(const strip_steps &across, int64_t unit, int64_t units, int64_t rows,
+                                             int64_t count) {
+    const int64_t column = unit / rows, strips = strips_of(count, across.share, STRIP);
+    const int64_t first = strip_first(column % strips, count, across.share, STRIP);
+    return {.image = column / strips, .row = unit % rows, .first = first, .inside = unit < units && first < count};
 }
 
 /* slab[tap][channel] of the class's filter rows from `first_row`. Neighbouring threads take neighbouring taps, which
@@ -192,7 +190,34 @@ __device__ void stage_depthwise_filters(const depthwise_plan &plan, const tile_c
     }
 }
 
-/* TAPS: filter columns if every line meets as many adjoining ones; 0: any. bias: NULL for none. */
+/* Adds the products of a strip with `rows` filter rows of its class from first_row, staged at `taps` with
+ * plan.pitch from tap to tap. source: the channel of the tensor's first pixel. TAPS: filter columns if every line meets
+ * as many adjoining ones; 0: any. */
+template <int TAPS, int STRIP>
+__device__ void correlate_window(const depthwise_plan &plan, const tile_class &v, const tile_class &h,
+                                 const strip_place &place, int first_row, int rows, const float *source,
+                                 int64_t channels, const float *taps, float (&sum)[STRIP]) {
+    const int64_t image = place.image * plan.vertical.source * plan.horizontal.source * channels;
+    const int64_t first_line = v.start + place.row * plan.vertical.advance;
+    for (int turn = 0; turn < plan.across.turns && turn < h.taps; ++turn) {
+        const int64_t start =
+            h.start + place.first * plan.horizontal.advance + static_cast<int64_t>(turn) * plan.horizontal.spacing;
+        const line_walk walk = line_walk_of(start, plan.across.step, plan.horizontal.source, channels);
+        const int count = TAPS ? TAPS : static_cast<int>(ceil_div(h.taps - turn, plan.across.turns));
+        for (int t = 0; t < rows; ++t) {
+            const int64_t line = first_line + static_cast<int64_t>(first_row + t) * plan.vertical.spacing;
+            if (line < 0 || line >= plan.vertical.source)
+                continue;
+            const float *const pixels = source + image + line * plan.horizontal.source * channels;
+            const float *const row = taps + (t * h.taps + turn) * plan.pitch;
+            const int step = plan.across.turns * plan.pitch;
+            correlate_strip<STRIP>(
+                count, [&](int i) { return line_value(walk, pixels, i); }, [&](int i) { return row[i * step]; }, sum);
+        }
+    }
+}
+
+/* TAPS: as in correlate_window. bias: NULL for none. */
 template <bool BACKWARD, int TAPS>
 __global__ void __launch_bounds__(DEPTHWISE_THREADS, 3)
     conv2d_depthwise_kernel(depthwise_plan plan, const float *source, const float *filters, const float *bias,
@@ -205,53 +230,37 @@ __global__ void __launch_bounds__(DEPTHWISE_THREADS, 3)
     block /= plan.horizontal.classes;
     const tile_class v = tile_class_of<BACKWARD>(plan.vertical, static_cast<int>(block % plan.vertical.classes));
     block /= plan.vertical.classes;
-    const int64_t strips = strips_of(h.count, plan.across.share, DEPTHWISE_STRIP);
-    const int64_t units = plan.images * v.count * strips;
+    const int64_t units = plan.images * v.count * strips_of(h.count, plan.across.share, DEPTHWISE_STRIP);
     if (block * plan.units >= units)
         return; /* a class of fewer results than the largest; the whole block leaves */
 
-    const depthwise_place place = depthwise_place_of(plan, first_channel, block * plan.units, units, v, h, strips);
+    const int lane = static_cast<int>(threadIdx.x) % plan.lanes, turn = static_cast<int>(threadIdx.x) / plan.lanes;
+    const int64_t channel = first_channel + lane;
+    const strip_place place =
+        strip_place_of<DEPTHWISE_STRIP>(plan.across, block * plan.units + turn, units, v.count, h.count);
+    const bool active = place.inside && turn < plan.units && channel < plan.channels;
     const int64_t products = BACKWARD ? plan.multiplier : 1; /* filters over one channel of the result */
     const int64_t channels = BACKWARD ? plan.channels * plan.multiplier : plan.channels / plan.multiplier;
-    const float *const taps = slab + threadIdx.x % static_cast<unsigned>(plan.lanes);
-    const int64_t first_line = v.start + place.row * plan.vertical.advance;
     float sum[DEPTHWISE_STRIP] = {};
     for (int64_t product = 0; product < products; ++product)
         for (int chunk = 0; chunk < v.taps; chunk += plan.chunk) {
             const int rows = v.taps - chunk < plan.chunk ? v.taps - chunk : plan.chunk;
             stage_depthwise_filters<BACKWARD>(plan, v, h, first_channel, product, chunk, rows, filters, slab);
             __syncthreads();
-            const int64_t channel = BACKWARD ? place.channel * products + product : place.channel / plan.multiplier;
-            for (int turn = 0; place.active && turn < plan.across.turns && turn < h.taps; ++turn) {
-                const int64_t start = h.start + place.first * plan.horizontal.advance +
-                                      static_cast<int64_t>(turn) * plan.horizontal.spacing;
-                const line_walk walk = line_walk_of(start, plan.across.step, plan.horizontal.source, channels);
-                for (int t = 0; t < rows; ++t) {
-                    const int64_t line = first_line + static_cast<int64_t>(chunk + t) * plan.vertical.spacing;
-                    if (line < 0 || line >= plan.vertical.source)
-                        continue;
-                    const float *const pixels =
-                        source + (place.image * plan.vertical.source + line) * plan.horizontal.source * channels +
-                        channel;
-                    const float *const row = taps + (t * h.taps + turn) * plan.pitch;
-                    const int step = plan.across.turns * plan.pitch;
-                    correlate_strip<DEPTHWISE_STRIP>(
-                        TAPS ? TAPS : static_cast<int>(ceil_div(h.taps - turn, plan.across.turns)),
-                        [&](int i) { return line_value(walk, pixels, i); }, [&](int i) { return row[i * step]; }, sum);
-                }
-            }
+            const int64_t from = BACKWARD ? channel * products + product : channel / plan.multiplier;
+            if (active)
+                correlate_window<TAPS>(plan, v, h, place, chunk, rows, source + from, channels, slab + lane, sum);
             __syncthreads();
         }
-    if (!place.active)
+    if (!active)
         return;
-    const float start = bias ? bias[place.channel] : 0.0f;
+    const float start = bias ? bias[channel] : 0.0f;
     const int64_t line = place.image * plan.vertical.result + v.first + place.row * v.step;
     FV_UNROLL
     for (int j = 0; j < DEPTHWISE_STRIP; ++j) {
         const int64_t i = place.first + static_cast<int64_t>(j) * plan.across.share;
         if (i < h.count)
-            result[(line * plan.horizontal.result + h.first + i * h.step) * plan.channels + place.channel] =
-                sum[j] + start;
+            result[(line * plan.horizontal.result + h.first + i * h.step) * plan.channels + channel] = sum[j] + start;
     }
 }
 
