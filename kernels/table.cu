@@ -18,6 +18,7 @@ const fv_kernel *const FV_TABLES[] = {
     FV_NAMESPACE::conv2d_dilated_kernels,
     FV_NAMESPACE::conv2d_depthwise_kernels, /* before the rows that can do any conv2d */
     FV_NAMESPACE::conv2d_kernels,
+    FV_NAMESPACE::separable_kernels, /* before the rows that stand in */
     fv_unfused_kernels,
     FV_NAMESPACE::maxpool_kernels,
     FV_NAMESPACE::linear_kernels,

@@ -50,3 +50,11 @@ void fv_draw_conv2d(fv_draw *d, fv_operation *op) {
         break;
     }
 }
+
+void fv_draw_separable(fv_draw *d, fv_operation *op) {
+    fv_separable *separable = &op->separable;
+    fv_draw_window(d, &op->window);
+    separable->multiplier = chance(d, 60) ? 1 : PICK(d, 2, 3, 4, 5, 9, 33, 65);
+    separable->k = fv_draw_channels(d);
+    separable->bias = below(d, 2);
+}

@@ -36,6 +36,7 @@ static const struct {
     fv_draw_operation *draw;
 } families[FV_KINDS] = {
     [FV_CONV2D] = {50, fv_draw_conv2d},
+    [FV_SEPARABLE] = {8, fv_draw_separable},
     [FV_MAXPOOL] = {20, fv_draw_maxpool},
     [FV_LINEAR] = {10, fv_draw_linear},
     [FV_RELU] = {4, fv_draw_relu},
@@ -61,7 +62,7 @@ static fv_kind draw_kind(fv_draw *d, unsigned kinds) {
 
 /* Whether the results can be anything but zeros, which prove little. */
 static bool says_something(const fv_operation *op) {
-    if (op->kind != FV_CONV2D && op->kind != FV_MAXPOOL)
+    if (op->kind != FV_CONV2D && op->kind != FV_SEPARABLE && op->kind != FV_MAXPOOL)
         return true;
     const fv_axis v = fv_window_vertical(&op->window), h = fv_window_horizontal(&op->window);
     return meets_image(&v) && meets_image(&h);
@@ -95,6 +96,12 @@ static bool small_enough(const fv_operation *op, int64_t times) {
     if (op->kind == FV_CONV2D &&
         (tile_products(&op->conv2d) > times * MOST_TILE_PRODUCTS || block_turns(&op->conv2d) > times * MOST_TURNS))
         return false;
+    if (op->kind == FV_SEPARABLE) {
+        fv_conv2d stages[2];
+        fv_separable_stages(&op->separable, stages);
+        if (tile_products(&stages[1]) > times * MOST_TILE_PRODUCTS)
+            return false;
+    }
     return macs <= times * MOST_MACS;
 }
 
