@@ -24,7 +24,10 @@ fv_status fv_run_reference(const fv_operation *op, fv_pass pass, const fv_host_t
     fv_context *reference;
     FV_TRY(fv_context_create("reference", NULL, &reference));
     fv_buffers buffers = {0};
-    memcpy(buffers.at, tensors->at, sizeof buffers.at);
+    fv_tensor_spec specs[FV_MAX_SPECS];
+    const int count = fv_operation_signature(&wide, pass, specs);
+    for (int i = 0; i < count; ++i) /* there may be tensors of other passes, too */
+        buffers.at[specs[i].role] = tensors->at[specs[i].role];
     fv_call call;
     fv_status status = fv_call_prepare(&call, reference, &wide, pass);
     if (status == FV_OK)

@@ -74,21 +74,28 @@ static const fv_kernel *row_of(const fv_backend *backend, fv_kind kind, fv_pass 
     return NULL;
 }
 
-/* The rule of the split filter gradient: splits*(k*r*s*c/groups + bias*k)*4 bytes. */
+/* The rules of gradients that are split: a number of splits times what one of them takes, or nothing. */
 static void split_workspace_follows_its_rule(void **state) {
     (void)state;
     static const struct {
-        const char *text;
+        const char *kernel, *text;
         size_t bytes_of_split, least_splits; /* 0: it does not split */
     } table[] = {
-        {"conv2d n=4 c=6 h=32 w=32 k=8 kernel=3x5 groups=2 bias=1", (8 * 3 * 5 * 3 + 8) * 4, 2},
-        {"conv2d n=4 c=6 h=32 w=32 k=8 kernel=3x5 groups=2 bias=0", 8 * 3 * 5 * 3 * 4, 2},
-        {"conv2d n=1 c=6 h=9 w=9 k=8 kernel=3x3 bias=1", (8 * 3 * 3 * 6 + 8) * 4, 0},
+        {"split_reduce", "conv2d n=4 c=6 h=32 w=32 k=8 kernel=3x5 groups=2 bias=1", (8 * 3 * 5 * 3 + 8) * 4, 2},
+        {"split_reduce", "conv2d n=4 c=6 h=32 w=32 k=8 kernel=3x5 groups=2 bias=0", 8 * 3 * 5 * 3 * 4, 2},
+        {"split_reduce", "conv2d n=1 c=6 h=9 w=9 k=8 kernel=3x3 bias=1", (8 * 3 * 3 * 6 + 8) * 4, 0},
+        {"depthwise", "conv2d n=4 c=33 h=32 w=32 k=66 kernel=3x5 groups=33 bias=1", (66 * 3 * 5 + 66) * 4, 2},
+        {"depthwise", "conv2d n=4 c=33 h=32 w=32 k=66 kernel=3x5 groups=33 bias=0", 66 * 3 * 5 * 4, 2},
+        {"depthwise", "conv2d n=1 c=33 h=9 w=9 k=33 kernel=3x3 groups=33 bias=1", (33 * 3 * 3 + 33) * 4, 0},
+        /* one tile of pixels for w, but two splits for w2 */
+        {"fused", "conv2d_separable n=1 c=3 h=40 w=1 k=5 kernel=1x1 bias=1", (5 * 3 + 5) * 4, 2},
+        {"fused", "conv2d_separable n=1 c=3 h=40 w=1 k=5 kernel=1x1 bias=0", 5 * 3 * 4, 2},
+        {"fused", "conv2d_separable n=1 c=3 h=9 w=9 k=5 kernel=3x3 bias=1", (5 * 3 + 5) * 4, 0},
     };
-    const fv_kernel *kernel = row_of(fv_backend_find("emulated"), FV_CONV2D, FV_BACKWARD_WEIGHTS, "split_reduce");
     for (size_t i = 0; i < sizeof table / sizeof table[0]; ++i) {
         fv_operation op;
         assert_int_equal(fv_operation_parse(table[i].text, &op), FV_OK);
+        const fv_kernel *kernel = row_of(fv_backend_find("emulated"), op.kind, FV_BACKWARD_WEIGHTS, table[i].kernel);
         const size_t bytes = kernel->workspace(&op, NULL);
         assert_int_equal(bytes % table[i].bytes_of_split, 0);
         assert_true(table[i].least_splits ? bytes >= table[i].least_splits * table[i].bytes_of_split : bytes == 0);

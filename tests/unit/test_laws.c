@@ -1,8 +1,9 @@
 /* Laws that need no second implementation.
  *
  * Adjoint: a linear operation's passes are one bilinear form seen from three sides:
- *     <dy, A(w) x> = <A'(w) dy, x> = <dw(x, dy), w>.
- * On small integers every term and sum is an exact integer, so all three numbers are the same, on every backend.
+ *     <dy, A(w) x> = <A'(w) dy, x> = <dw(x, dy), w>,
+ * and where there are second filters, = <dw2(x, dy), w2>. On small integers every term and sum is an exact integer, so
+ * all these numbers are the same, on every backend.
  *
  * Finite differences, on the double-precision reference: for the piecewise linear operations with integer data and a
  * step of 1/8 the quotient is exact and must equal the gradient; for softmax the error has a bound from its third
@@ -87,19 +88,32 @@ static void check_adjoint(fv_context *context, const char *text) {
     fv_host_tensors forward, backward;
     assert_int_equal(fv_generate(&op, FV_FORWARD, FV_EXACT, 7, &forward), FV_OK);
     assert_int_equal(fv_generate(&op, FV_BACKWARD_DATA, FV_EXACT, 7, &backward), FV_OK);
-    double *const in[FV_ROLES] = {[FV_X] = forward.at[FV_X], [FV_W] = forward.at[FV_W], [FV_DY] = backward.at[FV_DY]};
-    double *y = run_pass(context, &op, FV_FORWARD, in, FV_Y);
-    double *dx = run_pass(context, &op, FV_BACKWARD_DATA, in, FV_DX);
-    double *dw = run_pass(context, &op, FV_BACKWARD_WEIGHTS, in, FV_DW);
-    const double by_output = dot(in[FV_DY], y, elements_of(&op, FV_FORWARD, FV_Y));
-    const double by_input = dot(dx, in[FV_X], elements_of(&op, FV_FORWARD, FV_X));
-    const double by_weights = dot(dw, in[FV_W], elements_of(&op, FV_FORWARD, FV_W));
-    if (!(by_output == by_input && by_output == by_weights && by_output != 0))
-        fail_msg("%s %s: <dy,Ax> = %.17g, <A'dy,x> = %.17g, <dw,w> = %.17g", fv_context_backend(context), text,
-                 by_output, by_input, by_weights);
-    free(y);
-    free(dx);
-    free(dw);
+    double *const in[FV_ROLES] = {[FV_X] = forward.at[FV_X],
+                                  [FV_W] = forward.at[FV_W],
+                                  [FV_W2] = forward.at[FV_W2],
+                                  [FV_DY] = backward.at[FV_DY]};
+    static const struct {
+        fv_pass pass;
+        fv_role result, with;
+        const char *name;
+    } sides[] = {{FV_FORWARD, FV_Y, FV_DY, "<dy,Ax>"},
+                 {FV_BACKWARD_DATA, FV_DX, FV_X, "<A'dy,x>"},
+                 {FV_BACKWARD_WEIGHTS, FV_DW, FV_W, "<dw,w>"},
+                 {FV_BACKWARD_WEIGHTS, FV_DW2, FV_W2, "<dw2,w2>"}};
+    double by_output = 0;
+    for (size_t i = 0; i < sizeof sides / sizeof sides[0]; ++i) {
+        const int64_t elements = elements_of(&op, sides[i].pass, sides[i].result);
+        if (elements == 0)
+            continue; /* no second filters */
+        double *result = run_pass(context, &op, sides[i].pass, in, sides[i].result);
+        const double product = dot(result, in[sides[i].with], elements);
+        free(result);
+        if (i == 0)
+            by_output = product;
+        if (!(product == by_output && product != 0))
+            fail_msg("%s %s: <dy,Ax> = %.17g, %s = %.17g", fv_context_backend(context), text, by_output, sides[i].name,
+                     product);
+    }
     fv_host_tensors_release(&forward);
     fv_host_tensors_release(&backward);
 }
@@ -114,6 +128,8 @@ static void adjoint(void **state) {
         "conv2d n=2 c=1 h=28 w=28 k=24 kernel=5x5",
         "conv2d n=1 c=3 h=25 w=23 k=5 kernel=3x3 stride=2x3 pad=5,4,6,3 dilation=4x5",
         "conv2d n=2 c=24 h=7 w=6 k=48 kernel=3x3 groups=6 pad=1 stride=1x2",
+        "conv2d_separable n=2 c=6 multiplier=3 h=9 w=8 k=5 kernel=3x3 pad=1",
+        "conv2d_separable n=1 c=35 h=11 w=13 k=66 kernel=3x2 stride=2x3 pad=2,0,1,1 dilation=2x1",
         "linear n=5 c=37 k=11",
     };
     for (const char *const *name = fv_backend_names(); *name; ++name) {
@@ -185,6 +201,8 @@ static void exact_differences(void **state) {
         "conv2d n=2 c=2 h=5 w=6 k=3 kernel=3x2 stride=2x1 pad=1,0,2,1 dilation=1x2 bias=1",
         "conv2d n=1 c=4 h=5 w=5 k=4 kernel=3x3 groups=2 pad=1 bias=1",
         "conv2d n=1 c=2 h=7 w=6 k=2 kernel=2x3 stride=2x3 pad=4,2,3,3 dilation=4x3 bias=1",
+        "conv2d n=1 c=3 h=5 w=5 k=6 kernel=3x3 groups=3 pad=1 bias=1",
+        "conv2d_separable n=2 c=2 multiplier=2 h=5 w=6 k=3 kernel=3x2 stride=2x1 pad=1,0,2,1 dilation=1x2 bias=1",
         "linear n=3 c=5 k=4 bias=1",
         "maxpool n=1 c=2 h=7 w=7 kernel=3x3 stride=2 pad=1",
         "maxpool n=1 c=1 h=7 w=7 kernel=2x2 dilation=2",
@@ -213,8 +231,8 @@ static void exact_differences(void **state) {
         for (fv_pass pass = FV_BACKWARD_DATA; pass < FV_PASSES; ++pass)
             if (fv_operation_has_pass(&op, pass))
                 assert_int_equal(fv_run_reference(&op, pass, &t), FV_OK);
-        const struct { fv_role by, gradient; } pairs[] = {{FV_X, FV_DX}, {FV_W, FV_DW}, {FV_B, FV_DB}};
-        for (size_t j = 0; j < 3; ++j)
+        const struct { fv_role by, gradient; } pairs[] = {{FV_X, FV_DX}, {FV_W, FV_DW}, {FV_W2, FV_DW2}, {FV_B, FV_DB}};
+        for (size_t j = 0; j < sizeof pairs / sizeof pairs[0]; ++j)
             if (t.at[pairs[j].gradient])
                 check_differences(&op, inner_output, pairs[j].by, &t, t.at[FV_DY], t.at[pairs[j].gradient], 0.125, 0);
         fv_host_tensors_release(&t);

@@ -221,6 +221,14 @@ static void note_channels(tally *t, const fv_conv2d *d) {
     note(t, "more input channels than a chunk has", 1000, cg > 32);
 }
 
+static void note_separable(tally *t, const fv_separable *d) {
+    note(t, "multiplier", 5000, d->multiplier > 1);
+    note(t, "more channels in the middle than a tile has", 1000, d->c * d->multiplier > 64);
+    note(t, "more output channels than a tile has", 1000, d->k > 64);
+    note(t, "both", 40, d->c * d->multiplier > 64 && d->k > 64);
+    note(t, "a multiplier that does not divide a tile", 1000, 64 % d->multiplier != 0);
+}
+
 /* Whether the emulator's row of this name refuses the operation. */
 static bool refused(const fv_context *emulated, const char *name, const fv_operation *op, fv_pass pass) {
     fv_kernel_cursor cursor = {0};
@@ -241,6 +249,8 @@ static void windows_at_corners(void **state) {
             note_windows(&t, &op);
             if (kind == FV_CONV2D)
                 note_channels(&t, &op.conv2d);
+            if (kind == FV_SEPARABLE)
+                note_separable(&t, &op.separable);
             if (kind == FV_MAXPOOL) {
                 note(&t, "256 positions", 150, op.window.r * op.window.s == 256);
                 note(&t, "wide argmax", 700, fv_maxpool_argmax(&op.maxpool) == FV_I32);
