@@ -4,7 +4,8 @@
  *                                       g*C/G + c] * w[k,r,s,c]    with g = k / (K/G),
  *
  * and its gradients by x, w and b. x and dx are [n,h,w,c], y and dy [n,p,q,k], w and dw [k,r,s,c/groups]. Any stride,
- * padding, dilation, groups and channels. f32 throughout; every row is deterministic.
+ * padding, dilation, groups and channels. f32 throughout; every row is deterministic. Depthwise convolutions have rows of
+ * their own in conv2d_depthwise.cu.
  *
  * Variants
  *     direct         (all passes) one thread per result, straight from the formula and global memory: any case. The

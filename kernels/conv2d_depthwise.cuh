@@ -13,9 +13,9 @@
  * meet the same source pixels, lcm of them from one to the next: a strip is made of such results, and the factors are
  * taken residue by residue. So stride and dilation cost no reuse.
  *
- * Lanes are channels, the next unit of work is the next lane group: every access to x, y and their gradients is
- * coalesced where there are 32 channels. Filters and strips of filters stand in shared memory, [tap][channel] with an
- * odd pitch, so that neither the reads nor the transposing writes meet in a bank. */
+ * Neighbouring threads take neighbouring channels: every access to x, y and their gradients is coalesced where there are
+ * 32 channels. Filters stand in shared memory, [tap][channel] with an odd pitch, so that neither the reads nor the
+ * transposing writes meet in a bank. */
 #ifndef FOVEA_CONV2D_DEPTHWISE_CUH
 #define FOVEA_CONV2D_DEPTHWISE_CUH
 
