@@ -12,8 +12,8 @@
  *             bytes; here x is read instead of z, and the backward passes compute z and dz again rather than keep them
  *             from pass to pass. Where a tile does not hold all results that need it, a part of z or dz is computed more
  *             than once; each file says how much. Any stride, dilation and padding; windows as large as 48 KiB of
- *             shared memory hold beside the tiles: 530 taps forward, 64 to 128 backward_data, 94 backward_weights;
- *             beyond that, "unfused" takes over.
+ *             shared memory hold beside the tiles: 530 taps forward, 120 backward_data, 94 backward_weights; beyond
+ *             that, "unfused" takes over.
  *     See separable_forward.cuh, separable_data.cuh and separable_weights.cuh. */
 #include <stdlib.h>
 
