@@ -14,9 +14,10 @@ const fv_kernel *const FV_TABLES[] = {
 #ifndef FV_EMULATED
     fv_cublas_kernels,
 #endif
-    FV_NAMESPACE::conv2d_grouped_kernels, /* before conv2d_kernels: the first that can is chosen */
+    /* The first that can is chosen: those for a kind of conv2d come before those for any. */
+    FV_NAMESPACE::conv2d_depthwise_kernels,
+    FV_NAMESPACE::conv2d_grouped_kernels,
     FV_NAMESPACE::conv2d_dilated_kernels,
-    FV_NAMESPACE::conv2d_depthwise_kernels, /* before the rows that can do any conv2d */
     FV_NAMESPACE::conv2d_kernels,
     FV_NAMESPACE::separable_kernels, /* before the rows that stand in */
     fv_unfused_kernels,
