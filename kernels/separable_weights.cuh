@@ -235,8 +235,7 @@ static __global__ void __launch_bounds__(SEPARABLE_THREADS, 2)
                     totals[(r * d.s + tap) * SEPARABLE_TILE + lane] += sum[j];
             }
         }
-        __syncthreads();
-    }
+    } /* the next tile's product waits for all threads before dz is written again */
     __syncthreads();
     /* Neighbouring threads take neighbouring taps, which lie side by side in memory. */
     for (int64_t e = threadIdx.x; e < plan.taps * count; e += SEPARABLE_THREADS)
