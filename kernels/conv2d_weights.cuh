@@ -157,21 +157,44 @@ inline size_t weights_workspace(int64_t splits, int64_t partial) {
 
 constexpr const char *WEIGHTS_WORKSPACE_RULE = "splits*(k*r*s*c/groups + bias*k)*4 bytes, 0 where it need not split";
 
-/* Has launch(dw, db) compute the gradients of all splits, the first at dw and db and the others behind, and adds them
- * up. */
+/* Has launch(dw, db) compute the gradients of all splits, the first at dw and db and the others `weights` + `biases`
+ * floats behind, and adds them up. db is NULL if there are no biases. */
 template <typename F>
-fv_status weights_in_splits(fv_context *context, const fv_conv2d &d, int64_t splits, const fv_buffers *buffers,
-                            const F &launch) {
-    const int64_t partial = weights_partial(d), weights = d.bias ? partial - d.k : partial;
+fv_status gradients_in_splits(fv_context *context, int64_t weights, int64_t biases, int64_t splits,
+                              const fv_buffers *buffers, const F &launch) {
     const bool split = splits > 1;
     float *const parts = static_cast<float *>(buffers->workspace);
     float *const dw = split ? parts : output(buffers, FV_DW);
-    float *const db = !d.bias ? nullptr : split ? parts + weights : output(buffers, FV_DB);
+    float *const db = biases == 0 ? nullptr : split ? parts + weights : output(buffers, FV_DB);
     FV_TRY(launch(dw, db));
     if (!split)
         return FV_OK;
-    return FV_LAUNCH(context, conv2d_weights_reduce_kernel, elementwise_grid(partial), ELEMENTWISE_THREADS, 0, splits,
-                     partial, weights, parts, output(buffers, FV_DW), output(buffers, FV_DB));
+    return FV_LAUNCH(context, conv2d_weights_reduce_kernel, elementwise_grid(weights + biases), ELEMENTWISE_THREADS, 0,
+                     splits, weights + biases, weights, parts, output(buffers, FV_DW), output(buffers, FV_DB));
+}
+
+/* The same for a conv2d's own gradients. */
+template <typename F>
+fv_status weights_in_splits(fv_context *context, const fv_conv2d &d, int64_t splits, const fv_buffers *buffers,
+                            const F &launch) {
+    const int64_t biases = d.bias ? d.k : 0;
+    return gradients_in_splits(context, weights_partial(d) - biases, biases, splits, buffers, launch);
+}
+
+inline const char *weights_refusal(const weights_plan &plan) {
+    return plan.d.groups * plan.tiles_k * plan.tiles_j > MAX_BLOCKS ? "there are over 2^31-1 tiles" : NULL;
+}
+
+/* Launches the splits of a plan. db: NULL for none. */
+inline fv_status weights_split(fv_context *context, const weights_plan &plan, const float *x, const float *dy,
+                               float *dw, float *db) {
+    const dim3 grid(static_cast<unsigned>(plan.d.groups * plan.tiles_k * plan.tiles_j),
+                    static_cast<unsigned>(plan.splits));
+    if (plan.tile == 64)
+        return FV_LAUNCH(context, conv2d_weights_split_kernel<64>, grid, PRODUCT_THREADS<64>, 0, plan, x, dy, dw, db,
+                         plan.partial);
+    return FV_LAUNCH(context, conv2d_weights_split_kernel<32>, grid, PRODUCT_THREADS<32>, 0, plan, x, dy, dw, db,
+                     plan.partial);
 }
 
 } // namespace FV_NAMESPACE
