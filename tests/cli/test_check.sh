@@ -4,11 +4,11 @@
 check() { "$fovea" check --backend emulated "$@"; }
 
 # What passes says so, in one line at the end, with a row per kernel before it.
-expect 0 "" check --op conv2d --pass forward conv2d n=2 c=3 h=7 w=6 k=4 kernel=3x3 pad=1
+expect 0 "" check --op conv2d --pass forward --kernel 'direct*' conv2d n=2 c=3 h=7 w=6 k=4 kernel=3x3 pad=1
 grep -q '^passed: 2 kernels on 1 case, 4 comparisons; worst error 0\.' out.txt || fail "verdict: $(tail -1 out.txt)"
 grep -Eq '^conv2d +forward +f32 +direct_tile +1 +1 +0 +0 +0 +0 +1 +1 ' out.txt || fail "row: $(cat out.txt)"
 cp out.txt unquoted.txt
-expect 0 "" check --op conv2d --pass forward 'conv2d n=2 c=3 h=7 w=6 k=4 kernel=3x3 pad=1'
+expect 0 "" check --op conv2d --pass forward --kernel 'direct*' 'conv2d n=2 c=3 h=7 w=6 k=4 kernel=3x3 pad=1'
 cmp -s out.txt unquoted.txt || fail "a quoted case is another case"
 expect 0 "" check --kernel 'direct*' conv2d c=1 h=3 w=3 k=1 kernel=2x2 maxpool c=2 h=4 w=4 kernel=2x2
 [ "$(grep -c ' direct' out.txt)" -ge 5 ] || fail "two cases: $(cat out.txt)"
