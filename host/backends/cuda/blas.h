@@ -17,6 +17,7 @@
     X(set_atomics_mode, cublasSetAtomicsMode)                                                                          \
     X(status_string, cublasGetStatusString)                                                                            \
     X(sgemm, cublasSgemm_v2_64)                                                                                        \
+    X(sgemm_batched, cublasSgemmStridedBatched_64)                                                                     \
     X(sgemv, cublasSgemv_v2_64)                                                                                        \
     X(sger, cublasSger_v2_64)
 
