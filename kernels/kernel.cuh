@@ -109,6 +109,7 @@ extern const fv_kernel update_kernels[];
 extern const fv_kernel conv2d_depthwise_kernels[];
 extern const fv_kernel conv2d_pointwise_kernels[];
 extern const fv_kernel conv2d_im2col_kernels[];
+extern const fv_kernel conv2d_transposed_kernels[];
 extern const fv_kernel separable_kernels[];
 
 } // namespace FV_NAMESPACE

@@ -21,6 +21,7 @@ const fv_kernel *const FV_TABLES[] = {
     FV_NAMESPACE::conv2d_pointwise_kernels,
     FV_NAMESPACE::conv2d_kernels,
     FV_NAMESPACE::conv2d_im2col_kernels, /* to compare with */
+    FV_NAMESPACE::conv2d_transposed_kernels,
     FV_NAMESPACE::separable_kernels, /* before the rows that stand in */
     fv_unfused_kernels,
     FV_NAMESPACE::maxpool_kernels,

@@ -58,3 +58,22 @@ void fv_draw_separable(fv_draw *d, fv_operation *op) {
     separable->k = fv_draw_channels(d);
     separable->bias = below(d, 2);
 }
+
+/* That of a random conv2d, so that it has all of its corners: from its output back to its input. */
+void fv_draw_transposed(fv_draw *d, fv_operation *op) {
+    fv_operation mirror = {.kind = FV_CONV2D};
+    fv_draw_conv2d(d, &mirror);
+    const fv_conv2d *conv = &mirror.conv2d;
+    const fv_axis v = fv_window_vertical(&mirror.window), h = fv_window_horizontal(&mirror.window);
+    fv_transposed *t = &op->transposed;
+    op->window = mirror.window;
+    t->c = conv->k;
+    t->k = conv->c;
+    t->h = fv_axis_output(&v);
+    t->w = fv_axis_output(&h);
+    t->groups = conv->groups;
+    t->bias = conv->bias;
+    /* what the steps of the window leave of the padded image */
+    t->output_pad_h = v.input + v.pad_before + v.pad_after - fv_axis_span(&v) - (t->h - 1) * v.stride;
+    t->output_pad_w = h.input + h.pad_before + h.pad_after - fv_axis_span(&h) - (t->w - 1) * h.stride;
+}

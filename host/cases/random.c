@@ -36,6 +36,7 @@ static const struct {
     fv_draw_operation *draw;
 } families[FV_KINDS] = {
     [FV_CONV2D] = {50, fv_draw_conv2d},
+    [FV_TRANSPOSED] = {10, fv_draw_transposed},
     [FV_SEPARABLE] = {8, fv_draw_separable},
     [FV_MAXPOOL] = {20, fv_draw_maxpool},
     [FV_LINEAR] = {10, fv_draw_linear},
@@ -60,11 +61,20 @@ static fv_kind draw_kind(fv_draw *d, unsigned kinds) {
     }
 }
 
+/* The conv2d whose products an operation has; false if there is none. */
+static bool is_convolution(const fv_operation *op, fv_operation *conv) {
+    *conv = *op;
+    if (op->kind == FV_TRANSPOSED)
+        *conv = (fv_operation){.kind = FV_CONV2D, .conv2d = fv_transposed_mirror(&op->transposed)};
+    return conv->kind == FV_CONV2D;
+}
+
 /* Whether the results can be anything but zeros, which prove little. */
 static bool says_something(const fv_operation *op) {
-    if (op->kind != FV_CONV2D && op->kind != FV_SEPARABLE && op->kind != FV_MAXPOOL)
+    fv_operation sliding;
+    if (!is_convolution(op, &sliding) && op->kind != FV_SEPARABLE && op->kind != FV_MAXPOOL)
         return true;
-    const fv_axis v = fv_window_vertical(&op->window), h = fv_window_horizontal(&op->window);
+    const fv_axis v = fv_window_vertical(&sliding.window), h = fv_window_horizontal(&sliding.window);
     return meets_image(&v) && meets_image(&h);
 }
 
@@ -93,8 +103,9 @@ static bool small_enough(const fv_operation *op, int64_t times) {
                 return false;
         macs += fv_operation_macs(op, pass);
     }
-    if (op->kind == FV_CONV2D &&
-        (tile_products(&op->conv2d) > times * MOST_TILE_PRODUCTS || block_turns(&op->conv2d) > times * MOST_TURNS))
+    fv_operation conv;
+    if (is_convolution(op, &conv) &&
+        (tile_products(&conv.conv2d) > times * MOST_TILE_PRODUCTS || block_turns(&conv.conv2d) > times * MOST_TURNS))
         return false;
     if (op->kind == FV_SEPARABLE) {
         fv_conv2d stages[2];

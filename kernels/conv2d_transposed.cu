@@ -1,0 +1,182 @@
+/* conv2d_transposed: the adjoint of the conv2d that leads from y to x, its mirror (fv_transposed_mirror), on the same
+ * filters. So its passes are the mirror's with their roles exchanged:
+ *
+ *     forward            the mirror's backward_data, x standing for its dy and y for its dx; plus the bias
+ *     backward_data      the mirror's forward, from dy to dx
+ *     backward_weights   the mirror's backward_weights, from dy and x; and db, the sum of dy over its pixels
+ *
+ * x and dx are [n,h,w,c], y and dy [n,p,q,k], w and dw [c,r,s,k/groups], which are the mirror's [k,r,s,c/groups]. Any
+ * stride, padding, output padding, dilation and groups. f32, every row deterministic.
+ *
+ * Variants
+ *     parity   forward takes the output pixels class by class of their residue modulo the stride: those of one class
+ *              see the same taps, and no zero is ever inserted between the pixels of x nor multiplied; a class that
+ *              no tap reaches gets the bias alone. Forward and backward_data are conv2d_tile.cuh's; they refuse windows
+ *              whose halo exceeds 48 KiB. backward_weights splits its sum over the pixels of x over blocks
+ *              (conv2d_weights.cuh), and the sums for db likewise, over the pixels of dy (channel_sums.cuh).
+ *     direct   one thread per result, from global memory: any case (conv2d_direct.cuh). */
+#include "channel_sums.cuh"
+#include "conv2d_direct.cuh"
+#include "conv2d_tile_run.cuh"
+#include "conv2d_weights.cuh"
+
+namespace FV_NAMESPACE {
+
+namespace {
+
+int64_t output_pixels(const fv_transposed &d) {
+    return d.n * fv_transposed_p(&d) * fv_transposed_q(&d);
+}
+
+/* The mirror as an operation, and with it the tensors that stand for its own. */
+fv_operation mirror_of(const fv_operation *op) {
+    return {.kind = FV_CONV2D, .conv2d = fv_transposed_mirror(&op->transposed)};
+}
+
+fv_buffers exchanged(const fv_buffers *buffers) {
+    fv_buffers other = *buffers;
+    other.at[FV_X] = buffers->at[FV_DY];
+    other.at[FV_Y] = buffers->at[FV_DX];
+    other.at[FV_DY] = buffers->at[FV_X];
+    other.at[FV_DX] = buffers->at[FV_Y];
+    return other;
+}
+
+/* ---- parity ---- */
+
+template <bool BACKWARD>
+const char *supports_parity(const fv_operation *op) {
+    const fv_operation mirror = mirror_of(op);
+    return tile_supports<BACKWARD, TILE_PLAIN>(&mirror);
+}
+
+template <bool BACKWARD>
+fv_status prepare_parity(fv_context *context, const fv_operation *op, void **state) {
+    const fv_operation mirror = mirror_of(op);
+    return tile_prepare<BACKWARD, TILE_PLAIN>(context, &mirror, state);
+}
+
+/* BACKWARD: the mirror's backward_data, which adds the bias if there is one. */
+template <bool BACKWARD>
+fv_status run_parity(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) {
+    const fv_buffers other = exchanged(buffers);
+    return tile_run<BACKWARD, TILE_PLAIN>(context, op, state, &other);
+}
+
+/* The mirror's plan, with the biases of our k channels behind the filters. */
+weights_plan plan_of(const fv_transposed &d) {
+    weights_plan plan = weights_plan_of(fv_transposed_mirror(&d));
+    plan.partial += d.bias ? d.k : 0;
+    return plan;
+}
+
+const char *supports_weights(const fv_operation *op) {
+    const char *too_many = "there are over 2^36-32 output channels";
+    return ceil_div(op->transposed.k, WARP) > MAX_BLOCKS ? too_many : weights_refusal(plan_of(op->transposed));
+}
+
+size_t workspace_weights(const fv_operation *op, const void *) {
+    const weights_plan plan = plan_of(op->transposed);
+    return weights_workspace(plan.splits, plan.partial);
+}
+
+fv_status transposed_backward_weights_parity(fv_context *context, const fv_operation *op, void *,
+                                             const fv_buffers *buffers) {
+    const fv_transposed &d = op->transposed;
+    const weights_plan plan = plan_of(d);
+    const int64_t biases = d.bias ? d.k : 0;
+    const float *const dy = input(buffers, FV_DY);
+    return gradients_in_splits(
+        context, plan.partial - biases, biases, plan.splits, buffers, [&](float *dw, float *db) -> fv_status {
+            if (db)
+                FV_TRY(channel_sums(context, output_pixels(d), d.k, plan.splits, dy, db, plan.partial));
+            return weights_split(context, plan, dy, input(buffers, FV_X), dw, nullptr);
+        });
+}
+
+/* ---- direct ---- */
+
+const char *supports_direct_weights(const fv_operation *op) {
+    return ceil_div(op->transposed.k, WARP) > MAX_BLOCKS ? "there are over 2^36-32 output channels" : NULL;
+}
+
+fv_status transposed_forward_direct(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    return direct_backward_data(context, fv_transposed_mirror(&op->transposed), input(buffers, FV_X),
+                                input(buffers, FV_W), input(buffers, FV_B), output(buffers, FV_Y));
+}
+
+fv_status transposed_backward_data_direct(fv_context *context, const fv_operation *op, void *,
+                                          const fv_buffers *buffers) {
+    return direct_forward(context, fv_transposed_mirror(&op->transposed), input(buffers, FV_DY), input(buffers, FV_W),
+                          nullptr, output(buffers, FV_DX));
+}
+
+fv_status transposed_backward_weights_direct(fv_context *context, const fv_operation *op, void *,
+                                             const fv_buffers *buffers) {
+    const fv_transposed &d = op->transposed;
+    const float *const dy = input(buffers, FV_DY);
+    if (d.bias)
+        FV_TRY(channel_sums(context, output_pixels(d), d.k, 1, dy, output(buffers, FV_DB), 0));
+    return direct_backward_weights(context, fv_transposed_mirror(&d), dy, input(buffers, FV_X), output(buffers, FV_DW),
+                                   nullptr);
+}
+
+} // namespace
+
+const fv_kernel conv2d_transposed_kernels[] = {
+    {.kind = FV_TRANSPOSED,
+     .pass = FV_FORWARD,
+     .dtype = FV_F32,
+     .name = "parity",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = supports_parity<true>,
+     .prepare = prepare_parity<true>,
+     .release = free,
+     .run = run_parity<true>},
+    {.kind = FV_TRANSPOSED,
+     .pass = FV_FORWARD,
+     .dtype = FV_F32,
+     .name = "direct",
+     .min_capability = 80,
+     .deterministic = true,
+     .run = transposed_forward_direct},
+    {.kind = FV_TRANSPOSED,
+     .pass = FV_BACKWARD_DATA,
+     .dtype = FV_F32,
+     .name = "parity",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = supports_parity<false>,
+     .prepare = prepare_parity<false>,
+     .release = free,
+     .run = run_parity<false>},
+    {.kind = FV_TRANSPOSED,
+     .pass = FV_BACKWARD_DATA,
+     .dtype = FV_F32,
+     .name = "direct",
+     .min_capability = 80,
+     .deterministic = true,
+     .run = transposed_backward_data_direct},
+    {.kind = FV_TRANSPOSED,
+     .pass = FV_BACKWARD_WEIGHTS,
+     .dtype = FV_F32,
+     .name = "parity",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = supports_weights,
+     .workspace = workspace_weights,
+     .workspace_rule = "splits*(c*r*s*k/groups + bias*k)*4 bytes, 0 where it need not split",
+     .run = transposed_backward_weights_parity},
+    {.kind = FV_TRANSPOSED,
+     .pass = FV_BACKWARD_WEIGHTS,
+     .dtype = FV_F32,
+     .name = "direct",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = supports_direct_weights,
+     .run = transposed_backward_weights_direct},
+    FV_KERNELS_END,
+};
+
+} // namespace FV_NAMESPACE
