@@ -4,57 +4,95 @@
  *     backward_data      dx
  *     backward_weights   dw; db by cudnnConvolutionBackwardBias
  *
+ * A transposed convolution is the conv2d from its y to its x, its mirror, with the roles exchanged: forward is the
+ * mirror's backward_data, and the bias is added by cudnnAddTensor; backward_data is the mirror's forward;
+ * backward_weights is that of the mirror, and db comes from dy as above.
+ *
  * Each pass has two rows: "cudnn" computes in true fp32 and gives the same bits on every run (the rules are in graph.c);
  * "cudnn_fastest" is the first choice of cuDNN's heuristics, whatever its arithmetic, which its numerics tell. It is
  * there to be measured and verified; nothing else selects it.
  *
- * In the graphs a tensor's id is its role. Engines may refuse any case: prepare() then gives FV_UNSUPPORTED.
+ * In the graphs a tensor's id is its role in the operation. Engines may refuse any case: prepare() then gives
+ * FV_UNSUPPORTED.
  */
 #include <stdlib.h>
 
 #include "backends/cudnn/graph.h"
+#include "ops/op.h"
 
 enum { CONVOLVED = FV_ROLES }; /* id of the convolution's result before the bias is added */
 
-typedef struct state {
-    fv_cudnn_graph graph;
-    cudnnTensorDescriptor_t dy, db; /* for the bias gradient; NULL without one */
-} state;
-
-/* What a pass calls its operation and the attributes. The slots hold: input x or dx, filter w or dw, output y or dy. */
+/* What a pass of a conv2d calls its operation and the attributes. The slots hold: input x or dx, filter w or dw, output
+ * y or dy. */
 typedef struct direction {
     cudnnBackendDescriptorType_t operation;
     cudnnBackendAttributeName_t alpha, beta, convolution, input, filter, output;
-    fv_role input_role, filter_role, output_role;
 } direction;
 
 static const direction directions[FV_PASSES] = {
     [FV_FORWARD] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
                     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
                     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
-                    CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, FV_X, FV_W,
-                    FV_Y},
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y},
     [FV_BACKWARD_DATA] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, FV_DX, FV_W, FV_DY},
+                          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY},
     [FV_BACKWARD_WEIGHTS] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
-                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, FV_X, FV_DW, FV_DY},
+                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY},
 };
 
+/* One pass of an operation as one of a conv2d: which, and whose tensors fill its slots. */
+typedef struct task {
+    fv_pass pass;
+    fv_role input, filter, output;
+} task;
+
+static const task tasks[FV_PASSES] = {
+    [FV_FORWARD] = {FV_FORWARD, FV_X, FV_W, FV_Y},
+    [FV_BACKWARD_DATA] = {FV_BACKWARD_DATA, FV_DX, FV_W, FV_DY},
+    [FV_BACKWARD_WEIGHTS] = {FV_BACKWARD_WEIGHTS, FV_X, FV_DW, FV_DY},
+};
+static const task transposed_tasks[FV_PASSES] = {
+    [FV_FORWARD] = {FV_BACKWARD_DATA, FV_Y, FV_W, FV_X},
+    [FV_BACKWARD_DATA] = {FV_FORWARD, FV_DY, FV_W, FV_DX},
+    [FV_BACKWARD_WEIGHTS] = {FV_BACKWARD_WEIGHTS, FV_DY, FV_DW, FV_X},
+};
+
+static const task *task_of(const fv_operation *op, fv_pass pass) {
+    return op->kind == FV_TRANSPOSED ? &transposed_tasks[pass] : &tasks[pass];
+}
+
+/* The conv2d itself or the mirror. */
+static fv_conv2d conv2d_of(const fv_operation *op) {
+    return op->kind == FV_TRANSPOSED ? fv_transposed_mirror(&op->transposed) : op->conv2d;
+}
+
+static bool has_bias(const fv_operation *op) {
+    return op->kind == FV_TRANSPOSED ? op->transposed.bias : op->conv2d.bias;
+}
+
+typedef struct state {
+    fv_cudnn_graph graph;
+    const task *task;
+    bool fused;                    /* the graph adds the bias */
+    cudnnTensorDescriptor_t image; /* of y or dy, where the older functions are to handle the bias or its gradient, */
+    cudnnTensorDescriptor_t bias;  /* and of that; else NULL */
+} state;
+
 static const char *supports(const fv_operation *op) {
-    const fv_conv2d *d = &op->conv2d;
-    if (d->n == 0)
+    const fv_conv2d d = conv2d_of(op);
+    if (d.n == 0)
         return "cuDNN takes no empty batch";
-    if (!fv_cudnn_fits(d->n, d->h, d->w, d->c) || !fv_cudnn_fits(d->n, fv_conv2d_p(d), fv_conv2d_q(d), d->k) ||
-        !fv_cudnn_fits(d->k, d->r, d->s, d->c / d->groups))
+    if (!fv_cudnn_fits(d.n, d.h, d.w, d.c) || !fv_cudnn_fits(d.n, fv_conv2d_p(&d), fv_conv2d_q(&d), d.k) ||
+        !fv_cudnn_fits(d.k, d.r, d.s, d.c / d.groups))
         return "cuDNN takes at most 2^31 - 1 elements in a tensor";
     return NULL;
 }
@@ -75,13 +113,14 @@ static fv_status describe_convolution(fv_cudnn_graph *graph, const fv_conv2d *d,
     return fv_cudnn_finalize(graph, *part);
 }
 
-/* The convolution itself; its result goes to `output`. */
-static fv_status add_convolution(fv_cudnn_graph *graph, const fv_conv2d *d, const direction *way,
+/* The convolution itself. `output` is the tensor in its slot of that name. */
+static fv_status add_convolution(fv_cudnn_graph *graph, const fv_conv2d *d, const task *work,
                                  cudnnBackendDescriptor_t output, cudnnBackendDescriptor_t *part) {
+    const direction *way = &directions[work->pass];
     const float alpha = 1.0f, beta = 0.0f;
     cudnnBackendDescriptor_t input = NULL, filter = NULL, convolution = NULL;
-    FV_TRY(fv_cudnn_graph_tensor(graph, way->input_role, false, d->n, d->h, d->w, d->c, &input));
-    FV_TRY(fv_cudnn_graph_tensor(graph, way->filter_role, false, d->k, d->r, d->s, d->c / d->groups, &filter));
+    FV_TRY(fv_cudnn_graph_tensor(graph, work->input, false, d->n, d->h, d->w, d->c, &input));
+    FV_TRY(fv_cudnn_graph_tensor(graph, work->filter, false, d->k, d->r, d->s, d->c / d->groups, &filter));
     FV_TRY(describe_convolution(graph, d, &convolution));
     FV_TRY(fv_cudnn_part(graph, way->operation, part));
     FV_TRY(fv_cudnn_set(graph, *part, way->alpha, CUDNN_TYPE_FLOAT, 1, &alpha));
@@ -114,48 +153,56 @@ static fv_status add_bias(fv_cudnn_graph *graph, const fv_conv2d *d, cudnnBacken
     return fv_cudnn_finalize(graph, *part);
 }
 
-static fv_status build(fv_cudnn_graph *graph, const fv_conv2d *d, fv_pass pass) {
-    const direction *way = &directions[pass];
+static fv_status build(state *s, const fv_conv2d *d) {
+    fv_cudnn_graph *graph = &s->graph;
     const int64_t p = fv_conv2d_p(d), q = fv_conv2d_q(d);
-    const bool biased = pass == FV_FORWARD && d->bias;
     cudnnBackendDescriptor_t output = NULL, convolved = NULL, operations[2] = {NULL, NULL};
-    FV_TRY(fv_cudnn_graph_tensor(graph, way->output_role, false, d->n, p, q, d->k, &output));
-    if (biased)
+    FV_TRY(fv_cudnn_graph_tensor(graph, s->task->output, false, d->n, p, q, d->k, &output));
+    if (s->fused)
         FV_TRY(fv_cudnn_graph_tensor(graph, CONVOLVED, true, d->n, p, q, d->k, &convolved));
-    FV_TRY(add_convolution(graph, d, way, biased ? convolved : output, &operations[0]));
-    if (biased)
+    FV_TRY(add_convolution(graph, d, s->task, s->fused ? convolved : output, &operations[0]));
+    if (s->fused)
         FV_TRY(add_bias(graph, d, convolved, output, &operations[1]));
-    return fv_cudnn_graph_plan(graph, operations, biased ? 2 : 1);
+    return fv_cudnn_graph_plan(graph, operations, s->fused ? 2 : 1);
+}
+
+/* The tensors that the older functions are to see. */
+static fv_status describe_bias(state *s, const fv_operation *op) {
+    const fv_cudnn_api *api = s->graph.api;
+    fv_tensor_spec y;
+    fv_operation_tensor(op, FV_FORWARD, FV_Y, &y);
+    const int64_t *extents = y.shape.dim;
+    FV_TRY(fv_cudnn_tensor_create(api, extents[0], extents[1], extents[2], extents[3], &s->image));
+    return fv_cudnn_tensor_create(api, 1, 1, 1, extents[3], &s->bias);
 }
 
 static void release(void *opaque) {
     state *s = opaque;
     if (!s)
         return;
-    if (s->dy)
-        (void)s->graph.api->tensor_destroy(s->dy);
-    if (s->db)
-        (void)s->graph.api->tensor_destroy(s->db);
+    if (s->image)
+        (void)s->graph.api->tensor_destroy(s->image);
+    if (s->bias)
+        (void)s->graph.api->tensor_destroy(s->bias);
     fv_cudnn_graph_end(&s->graph);
     free(s);
 }
 
 static fv_status prepare(fv_context *context, const fv_operation *op, fv_pass pass, fv_cudnn_choice choice,
                          void **opaque) {
-    const fv_conv2d *d = &op->conv2d;
+    const fv_conv2d d = conv2d_of(op);
     fv_cudnn_device *device = NULL;
     FV_TRY(fv_cudnn_get(context, &device));
     state *s = calloc(1, sizeof *s);
     if (!s)
         return fv_fail(FV_NO_MEMORY, "cudnn: no memory for a convolution");
     fv_cudnn_graph_begin(&s->graph, device, choice);
+    s->task = task_of(op, pass);
+    s->fused = s->task->pass == FV_FORWARD && pass == FV_FORWARD && has_bias(op);
     fv_status status = FV_OK;
-    FV_TRY_GOTO(status, build(&s->graph, d, pass), failed);
-    if (pass == FV_BACKWARD_WEIGHTS && d->bias) {
-        FV_TRY_GOTO(status, fv_cudnn_tensor_create(&device->api, d->n, fv_conv2d_p(d), fv_conv2d_q(d), d->k, &s->dy),
-                    failed);
-        FV_TRY_GOTO(status, fv_cudnn_tensor_create(&device->api, 1, 1, 1, d->k, &s->db), failed);
-    }
+    FV_TRY_GOTO(status, build(s, &d), failed);
+    if (has_bias(op) && !s->fused && pass != FV_BACKWARD_DATA)
+        FV_TRY_GOTO(status, describe_bias(s, op), failed);
     *opaque = s;
     return FV_OK;
 failed:
@@ -184,50 +231,63 @@ static void numerics(const fv_operation *op, const void *opaque, fv_numerics *re
     *result = ((const state *)opaque)->graph.numerics;
 }
 
-static fv_status run_graph(const state *s, const direction *way, bool biased, const fv_buffers *buffers) {
-    const int64_t ids[] = {way->input_role, way->filter_role, way->output_role, FV_B};
-    void *const pointers[] = {buffers->at[way->input_role], buffers->at[way->filter_role],
-                              buffers->at[way->output_role], buffers->at[FV_B]};
-    return fv_cudnn_graph_run(&s->graph, biased ? 4 : 3, ids, pointers, buffers->workspace);
+static fv_status run_graph(const state *s, const fv_buffers *buffers) {
+    const task *work = s->task;
+    const int64_t ids[] = {work->input, work->filter, work->output, FV_B};
+    void *const pointers[] = {buffers->at[work->input], buffers->at[work->filter], buffers->at[work->output],
+                              buffers->at[FV_B]};
+    return fv_cudnn_graph_run(&s->graph, s->fused ? 4 : 3, ids, pointers, buffers->workspace);
 }
 
+/* What the older functions have to do there is if there are tensors for it. */
 static fv_status forward(fv_context *context, const fv_operation *op, void *opaque, const fv_buffers *buffers) {
-    (void)context;
-    return run_graph(opaque, &directions[FV_FORWARD], op->conv2d.bias, buffers);
+    (void)context, (void)op;
+    const state *s = opaque;
+    const fv_cudnn_api *api = s->graph.api;
+    const float one = 1.0f;
+    FV_TRY(run_graph(s, buffers));
+    if (!s->bias)
+        return FV_OK;
+    return FV_CUDNN(
+        api, "add the bias",
+        api->add_tensor(s->graph.handle, &one, s->bias, buffers->at[FV_B], &one, s->image, buffers->at[FV_Y]));
 }
 
 static fv_status backward_data(fv_context *context, const fv_operation *op, void *opaque, const fv_buffers *buffers) {
     (void)context, (void)op;
-    return run_graph(opaque, &directions[FV_BACKWARD_DATA], false, buffers);
+    return run_graph(opaque, buffers);
 }
 
 static fv_status backward_weights(fv_context *context, const fv_operation *op, void *opaque,
                                   const fv_buffers *buffers) {
-    (void)context;
+    (void)context, (void)op;
     const state *s = opaque;
-    const float alpha = 1.0f, beta = 0.0f;
-    FV_TRY(run_graph(s, &directions[FV_BACKWARD_WEIGHTS], false, buffers));
-    if (!op->conv2d.bias)
-        return FV_OK;
     const fv_cudnn_api *api = s->graph.api;
+    const float alpha = 1.0f, beta = 0.0f;
+    FV_TRY(run_graph(s, buffers));
+    if (!s->bias)
+        return FV_OK;
     return FV_CUDNN(
         api, "sum the bias gradient",
-        api->bias_backward(s->graph.handle, &alpha, s->dy, buffers->at[FV_DY], &beta, s->db, buffers->at[FV_DB]));
+        api->bias_backward(s->graph.handle, &alpha, s->image, buffers->at[FV_DY], &beta, s->bias, buffers->at[FV_DB]));
 }
 
-#define ROW(row_name, is_strict, way, preparation, function)                                                           \
+#define ROW(kind_, row_name, is_strict, way, preparation, function)                                                    \
     {                                                                                                                  \
-        .kind = FV_CONV2D, .pass = way, .dtype = FV_F32, .name = row_name, .deterministic = is_strict,                 \
+        .kind = kind_, .pass = way, .dtype = FV_F32, .name = row_name, .deterministic = is_strict,                     \
         .on_request = !(is_strict), .supports = supports, .prepare = preparation, .release = release,                  \
         .workspace = workspace, .workspace_rule = "as cuDNN's engine asks", .numerics = numerics, .run = function      \
     }
+#define ROWS(kind)                                                                                                     \
+    ROW(kind, "cudnn", true, FV_FORWARD, prepare_forward, forward),                                                    \
+        ROW(kind, "cudnn", true, FV_BACKWARD_DATA, prepare_backward_data, backward_data),                              \
+        ROW(kind, "cudnn", true, FV_BACKWARD_WEIGHTS, prepare_backward_weights, backward_weights),                     \
+        ROW(kind, "cudnn_fastest", false, FV_FORWARD, prepare_fastest_forward, forward),                               \
+        ROW(kind, "cudnn_fastest", false, FV_BACKWARD_DATA, prepare_fastest_backward_data, backward_data),             \
+        ROW(kind, "cudnn_fastest", false, FV_BACKWARD_WEIGHTS, prepare_fastest_backward_weights, backward_weights)
 
 const fv_kernel fv_cudnn_conv2d_kernels[] = {
-    ROW("cudnn", true, FV_FORWARD, prepare_forward, forward),
-    ROW("cudnn", true, FV_BACKWARD_DATA, prepare_backward_data, backward_data),
-    ROW("cudnn", true, FV_BACKWARD_WEIGHTS, prepare_backward_weights, backward_weights),
-    ROW("cudnn_fastest", false, FV_FORWARD, prepare_fastest_forward, forward),
-    ROW("cudnn_fastest", false, FV_BACKWARD_DATA, prepare_fastest_backward_data, backward_data),
-    ROW("cudnn_fastest", false, FV_BACKWARD_WEIGHTS, prepare_fastest_backward_weights, backward_weights),
+    ROWS(FV_CONV2D),
+    ROWS(FV_TRANSPOSED),
     FV_KERNELS_END,
 };

@@ -1,7 +1,7 @@
 /* cuDNN on a CUDA device, loaded when the backend is opened and set up when an operation first asks for it.
  *
- * Convolutions go through the graph API (graph.h). Pooling, relu and the bias gradient go through the older functions,
- * whose counterparts in the graph API are compiled at run time.
+ * Convolutions go through the graph API (graph.h). Pooling, relu, the bias gradient and the bias of a transposed
+ * convolution go through the older functions, whose counterparts in the graph API are compiled at run time.
  */
 #ifndef FOVEA_BACKENDS_CUDNN_CUDNN_H
 #define FOVEA_BACKENDS_CUDNN_CUDNN_H
@@ -27,6 +27,7 @@
     X(tensor_create, cudnnCreateTensorDescriptor)                                                                      \
     X(tensor_set, cudnnSetTensor4dDescriptor)                                                                          \
     X(tensor_destroy, cudnnDestroyTensorDescriptor)                                                                    \
+    X(add_tensor, cudnnAddTensor)                                                                                      \
     X(bias_backward, cudnnConvolutionBackwardBias)                                                                     \
     X(pooling_create, cudnnCreatePoolingDescriptor)                                                                    \
     X(pooling_set, cudnnSetPooling2dDescriptor)                                                                        \
