@@ -3,7 +3,8 @@
  * Adjoint: a linear operation's passes are one bilinear form seen from three sides:
  *     <dy, A(w) x> = <A'(w) dy, x> = <dw(x, dy), w>,
  * and where there are second filters, = <dw2(x, dy), w2>. On small integers every term and sum is an exact integer, so
- * all these numbers are the same, on every backend.
+ * all these numbers are the same, on every backend. And a transposed convolution is the A' of a convolution, on the same
+ * filters.
  *
  * Finite differences, on the double-precision reference: for the piecewise linear operations with integer data and a
  * step of 1/8 the quotient is exact and must equal the gradient; for softmax the error has a bound from its third
@@ -130,6 +131,8 @@ static void adjoint(void **state) {
         "conv2d n=2 c=24 h=7 w=6 k=48 kernel=3x3 groups=6 pad=1 stride=1x2",
         "conv2d_separable n=2 c=6 multiplier=3 h=9 w=8 k=5 kernel=3x3 pad=1",
         "conv2d_separable n=1 c=35 h=11 w=13 k=66 kernel=3x2 stride=2x3 pad=2,0,1,1 dilation=2x1",
+        "conv2d_transposed n=2 c=4 h=4 w=4 k=3 kernel=4x4 stride=2 pad=1",
+        "conv2d_transposed n=1 c=6 h=4 w=5 k=4 kernel=3x2 stride=2x3 pad=2,0,1,1 dilation=2x1 output_pad=1x2 groups=2",
         "linear n=5 c=37 k=11",
     };
     for (const char *const *name = fv_backend_names(); *name; ++name) {
@@ -141,6 +144,54 @@ static void adjoint(void **state) {
         require_own_kernels(context);
         for (size_t i = 0; i < sizeof texts / sizeof texts[0]; ++i)
             check_adjoint(context, texts[i]);
+        fv_context_destroy(context);
+    }
+}
+
+/* <conv(x), z> = <x, transposed(z)>. */
+static void check_transposed(fv_context *context, const char *conv_text, const char *transposed_text) {
+    const fv_operation conv = parse(conv_text, FV_F32), transposed = parse(transposed_text, FV_F32);
+    fv_host_tensors forward, backward;
+    assert_int_equal(fv_generate(&conv, FV_FORWARD, FV_EXACT, 11, &forward), FV_OK);
+    assert_int_equal(fv_generate(&conv, FV_BACKWARD_DATA, FV_EXACT, 11, &backward), FV_OK);
+    double *const x = forward.at[FV_X], *const z = backward.at[FV_DY];
+    double *const from_x[FV_ROLES] = {[FV_X] = x, [FV_W] = forward.at[FV_W]};
+    double *const from_z[FV_ROLES] = {[FV_X] = z, [FV_W] = forward.at[FV_W]};
+    double *y = run_pass(context, &conv, FV_FORWARD, from_x, FV_Y);
+    double *back = run_pass(context, &transposed, FV_FORWARD, from_z, FV_Y);
+    const int64_t inputs = elements_of(&conv, FV_FORWARD, FV_X), outputs = elements_of(&conv, FV_FORWARD, FV_Y);
+    assert_int_equal(elements_of(&transposed, FV_FORWARD, FV_X), outputs);
+    assert_int_equal(elements_of(&transposed, FV_FORWARD, FV_Y), inputs);
+    const double by_output = dot(y, z, outputs), by_input = dot(x, back, inputs);
+    if (!(by_output == by_input && by_output != 0))
+        fail_msg("%s %s: <Ax,z> = %.17g, <x,A'z> = %.17g", fv_context_backend(context), conv_text, by_output, by_input);
+    free(y);
+    free(back);
+    fv_host_tensors_release(&forward);
+    fv_host_tensors_release(&backward);
+}
+
+static void transposed_is_the_adjoint(void **state) {
+    (void)state;
+    static const struct {
+        const char *conv, *transposed;
+    } pairs[] = {
+        {"conv2d n=2 c=3 h=9 w=8 k=4 kernel=3x3 pad=1", "conv2d_transposed n=2 c=4 h=9 w=8 k=3 kernel=3x3 pad=1"},
+        {"conv2d n=1 c=4 h=11 w=10 k=6 kernel=3x2 stride=2x3 pad=2,0,1,1 dilation=2x1 groups=2",
+         "conv2d_transposed n=1 c=6 h=5 w=4 k=4 kernel=3x2 stride=2x3 pad=2,0,1,1 dilation=2x1 output_pad=0x1 "
+         "groups=2"},
+        {"conv2d n=2 c=5 h=8 w=11 k=2 kernel=2x2 stride=3",
+         "conv2d_transposed n=2 c=2 h=3 w=4 k=5 kernel=2x2 stride=3"},
+    };
+    for (const char *const *name = fv_backend_names(); *name; ++name) {
+        fv_context *context;
+        const fv_status status = fv_context_create(*name, NULL, &context);
+        if (status == FV_UNSUPPORTED)
+            continue; /* no device */
+        assert_int_equal(status, FV_OK);
+        require_own_kernels(context);
+        for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; ++i)
+            check_transposed(context, pairs[i].conv, pairs[i].transposed);
         fv_context_destroy(context);
     }
 }
@@ -203,6 +254,7 @@ static void exact_differences(void **state) {
         "conv2d n=1 c=2 h=7 w=6 k=2 kernel=2x3 stride=2x3 pad=4,2,3,3 dilation=4x3 bias=1",
         "conv2d n=1 c=3 h=5 w=5 k=6 kernel=3x3 groups=3 pad=1 bias=1",
         "conv2d_separable n=2 c=2 multiplier=2 h=5 w=6 k=3 kernel=3x2 stride=2x1 pad=1,0,2,1 dilation=1x2 bias=1",
+        "conv2d_transposed n=2 c=4 h=3 w=2 k=6 kernel=3x2 stride=2x3 pad=1,0,1,2 output_pad=1x2 groups=2 bias=1",
         "linear n=3 c=5 k=4 bias=1",
         "maxpool n=1 c=2 h=7 w=7 kernel=3x3 stride=2 pad=1",
         "maxpool n=1 c=1 h=7 w=7 kernel=2x2 dilation=2",
@@ -262,6 +314,7 @@ static void softmax_differences(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adjoint),
+        cmocka_unit_test(transposed_is_the_adjoint),
         cmocka_unit_test(exact_differences),
         cmocka_unit_test(softmax_differences),
     };

@@ -8,7 +8,7 @@
 
 /* ---- sums of products. Powers of ten as weights write the inputs that they meet, and their order, into the digits. */
 
-enum { MOST = 9 };
+enum { MOST = 16 };
 typedef struct product {
     const char *text;
     int inputs, weights, biases, outputs; /* elements of x, w, b, y */
@@ -34,6 +34,17 @@ static const product products[] = {
     {"conv2d n=2 c=2 h=1 w=1 k=2 kernel=1x1 bias=1", 4, 4, 2, 4, .x = {1, 2, 3, 4}, .w = {1, 10, 100, 1000},
      .b = {5, 6}, .dy = {1, 2, 10, 20}, .y = {26, 2106, 48, 4306}, .dx = {201, 2010, 2010, 20100},
      .dw = {31, 42, 62, 84}, .db = {11, 22}},
+    /* each pixel becomes a block of four */
+    {"conv2d_transposed c=1 h=2 w=2 k=1 kernel=2x2 stride=2 bias=1", 4, 4, 1, 16, .x = {1, 2, 3, 4},
+     .w = {1, 10, 100, 1000}, .b = {0.5f}, .dy = {1, 2, 3, 4, 5, 6, 7, 8, 9, 8, 7, 6, 5, 4, 3, 2},
+     .y = {1.5, 10.5, 2.5, 20.5, 100.5, 1000.5, 200.5, 2000.5, 3.5, 30.5, 4.5, 40.5, 300.5, 3000.5, 400.5, 4000.5},
+     .dx = {6521, 8743, 4589, 2367}, .dw = {62, 58, 46, 42}, .db = {80}},
+    /* overlapping; the first tap of the first pixel falls into the padding, the last pixel of y is reached by nobody */
+    {"conv2d_transposed c=1 h=1 w=2 k=1 kernel=1x3 stride=1x2 pad=0,0,1,0 output_pad=0x1", 2, 3, 0, 5, .x = {1, 2},
+     .w = {1, 10, 100}, .dy = {1, 2, 3, 4, 5}, .y = {10, 102, 20, 200, 0}, .dx = {210, 432}, .dw = {4, 7, 10}},
+    /* channels in and out */
+    {"conv2d_transposed c=2 h=1 w=1 k=2 kernel=1x1 bias=1", 2, 4, 2, 2, .x = {1, 2}, .w = {1, 10, 100, 1000},
+     .b = {0.25f, -0.25f}, .dy = {1, 2}, .y = {201.25, 2009.75}, .dx = {21, 2100}, .dw = {1, 2, 2, 4}, .db = {1, 2}},
     {"linear n=2 c=2 k=3 bias=1", 4, 6, 3, 6, .x = {1, 2, 3, 4}, .w = {1, 10, 100, 1000, 2, 20}, .b = {0.5f, 0, -0.5f},
      .dy = {1, 2, 3, 10, 20, 30}, .y = {21.5, 2100, 41.5, 43.5, 4300, 85.5}, .dx = {207, 2070, 2070, 20700},
      .dw = {31, 42, 62, 84, 93, 126}, .db = {11, 22, 33}},
