@@ -111,6 +111,11 @@ extern const fv_kernel conv2d_pointwise_kernels[];
 extern const fv_kernel conv2d_im2col_kernels[];
 extern const fv_kernel conv2d_transposed_kernels[];
 extern const fv_kernel separable_kernels[];
+extern const fv_kernel batchnorm_kernels[];
+extern const fv_kernel dropout_kernels[];
+extern const fv_kernel concat_kernels[];
+extern const fv_kernel add_kernels[];
+extern const fv_kernel flatten_kernels[];
 
 } // namespace FV_NAMESPACE
 

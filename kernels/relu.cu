@@ -1,4 +1,5 @@
-/* relu: y = max(x, 0), where a NaN stays NaN; dx = dy where y > 0, else 0.
+/* relu: y = x where x > 0, else slope*x, where a NaN stays NaN; dx = dy where y > 0, else slope*dy. A slope of 0 gives 0,
+ * even of an infinite value.
  *
  * Variant
  *     elementwise   one thread per element: bound by memory alone. Deterministic, any size. */
@@ -8,14 +9,19 @@ namespace FV_NAMESPACE {
 
 namespace {
 
-__global__ void relu_forward_elementwise_kernel(int64_t elements, const float *x, float *y) {
-    for (int64_t i = thread_index(); i < elements; i += thread_count())
-        y[i] = x[i] < 0.0f ? 0.0f : x[i];
+__device__ inline float sloping(float slope, float value) {
+    return slope > 0.0f ? slope * value : 0.0f;
 }
 
-__global__ void relu_backward_data_elementwise_kernel(int64_t elements, const float *y, const float *dy, float *dx) {
+__global__ void relu_forward_elementwise_kernel(int64_t elements, float slope, const float *x, float *y) {
     for (int64_t i = thread_index(); i < elements; i += thread_count())
-        dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+        y[i] = x[i] < 0.0f ? sloping(slope, x[i]) : x[i];
+}
+
+__global__ void relu_backward_data_elementwise_kernel(int64_t elements, float slope, const float *y, const float *dy,
+                                                      float *dx) {
+    for (int64_t i = thread_index(); i < elements; i += thread_count())
+        dx[i] = y[i] > 0.0f ? dy[i] : sloping(slope, dy[i]);
 }
 
 fv_status relu_forward_elementwise(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
@@ -23,7 +29,7 @@ fv_status relu_forward_elementwise(fv_context *context, const fv_operation *op, 
     if (elements == 0)
         return FV_OK;
     return FV_LAUNCH(context, relu_forward_elementwise_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0,
-                     elements, input(buffers, FV_X), output(buffers, FV_Y));
+                     elements, static_cast<float>(op->relu.slope), input(buffers, FV_X), output(buffers, FV_Y));
 }
 
 fv_status relu_backward_data_elementwise(fv_context *context, const fv_operation *op, void *,
@@ -32,7 +38,8 @@ fv_status relu_backward_data_elementwise(fv_context *context, const fv_operation
     if (elements == 0)
         return FV_OK;
     return FV_LAUNCH(context, relu_backward_data_elementwise_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0,
-                     elements, input(buffers, FV_Y), input(buffers, FV_DY), output(buffers, FV_DX));
+                     elements, static_cast<float>(op->relu.slope), input(buffers, FV_Y), input(buffers, FV_DY),
+                     output(buffers, FV_DX));
 }
 
 } // namespace

@@ -30,6 +30,11 @@ const fv_kernel *const FV_TABLES[] = {
     FV_NAMESPACE::softmax_xent_kernels,
     FV_NAMESPACE::batch_kernels,
     FV_NAMESPACE::update_kernels,
+    FV_NAMESPACE::batchnorm_kernels,
+    FV_NAMESPACE::dropout_kernels,
+    FV_NAMESPACE::concat_kernels,
+    FV_NAMESPACE::add_kernels,
+    FV_NAMESPACE::flatten_kernels,
     NULL,
 };
 }

@@ -19,8 +19,8 @@ static fv_status validate(const fv_operation *op) {
     FV_TRY(fv_require_flag("batchnorm", "training", d->training));
     if (d->training && d->n == 0)
         return fv_fail(FV_BAD_INPUT, "batchnorm: training=1 needs n of at least 1: nothing has no mean");
-    if (!(d->epsilon > 0))
-        return fv_fail(FV_BAD_INPUT, "batchnorm: epsilon=%g must be above 0", d->epsilon);
+    if (!(d->epsilon >= 0x1p-126 && d->epsilon <= 1)) /* a normal number in f32, too */
+        return fv_fail(FV_BAD_INPUT, "batchnorm: epsilon=%g must be 2^-126 to 1", d->epsilon);
     if (!(d->momentum >= 0 && d->momentum <= 1))
         return fv_fail(FV_BAD_INPUT, "batchnorm: momentum=%g must be 0 to 1", d->momentum);
     return FV_OK;

@@ -1,8 +1,14 @@
 /* dropout: see fv_dropout in include/fovea/operations.h. */
+#include "ops/dropout.h"
+
 #include <math.h>
 
 #include "base/error.h"
 #include "ops/op.h"
+
+uint32_t fv_dropout_threshold(const fv_dropout *d) {
+    return (uint32_t)ceil(d->rate * 0x1p24);
+}
 
 static const fv_field fields[] = {
     {"elements", FV_FIELD_COUNT, offsetof(fv_dropout, elements), NULL, NULL},

@@ -99,11 +99,12 @@ static void softmax_bounds(const fv_softmax_xent *d, fv_role role, const fv_host
     }
 }
 
-/* Softmax backward: (y - onehot)/n, where y is at most 1: one subtraction and one division. */
-static void softmax_gradient_bounds(const fv_softmax_xent *d, const fv_host_tensors *results, double u,
-                                    double *bounds) {
-    for (int64_t i = 0; i < d->n * d->classes; ++i)
-        bounds[i] = 3 * u * fabs(((const double *)results->at[FV_DX])[i]);
+/* Results of up to three roundings: softmax backward is (y - onehot)/n, where y is at most 1, one subtraction and one
+ * division; relu with a slope one product with a rounded factor. They may underflow. */
+static void rounding_bounds(fv_dtype dtype, const double *result, double *bounds, int64_t elements) {
+    const double least = dtype == FV_F64 ? 0x1p-1074 : 0x1p-149;
+    for (int64_t i = 0; i < elements; ++i)
+        bounds[i] = 3 * unit_roundoff(dtype) * fabs(result[i]) + least;
 }
 
 /* Sums of K products under the notes that leave them sums of products; relative to S:
@@ -148,8 +149,10 @@ fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, un
         memset(bounds, 0, (size_t)elements * sizeof *bounds);
     else if (op->kind == FV_SOFTMAX_XENT && pass == FV_FORWARD)
         softmax_bounds(&op->softmax_xent, role, tensors, results, u, bounds);
-    else if (op->kind == FV_SOFTMAX_XENT)
-        softmax_gradient_bounds(&op->softmax_xent, results, u, bounds);
+    else if (op->kind == FV_SOFTMAX_XENT || op->kind == FV_RELU)
+        rounding_bounds(fv_operation_dtype(op), results->at[role], bounds, elements);
+    else if (op->kind == FV_BATCHNORM)
+        fv_batchnorm_bounds(op, pass, role, u, tensors, bounds);
     else if (notes & WINOGRAD)
         fv_winograd_bounds(op, pass, notes, u, notes & FV_NOTE_TF32 ? eleven_bits : 0,
                            notes & FV_NOTE_HALF_SUMS ? eleven_bits : u, tensors, results->at[role], bounds, elements);

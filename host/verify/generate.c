@@ -152,7 +152,7 @@ fv_status fv_generate(const fv_operation *op, fv_pass pass, fv_fill fill, uint64
     if (needs_forward) {
         FV_TRY_GOTO(status, allocate_tensors(forward, forward_count, tensors), failed);
         for (int j = 0; j < forward_count; ++j)
-            if (forward[j].direction == FV_IN)
+            if (forward[j].direction != FV_OUT)
                 fill_tensor(op, &forward[j], fill, range, seed, tensors->at[forward[j].role]);
         FV_TRY_GOTO(status, fv_run_reference(op, FV_FORWARD, tensors), failed);
     }

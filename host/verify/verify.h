@@ -130,4 +130,8 @@ fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, un
 void fv_winograd_bounds(const fv_operation *op, fv_pass pass, unsigned notes, double u, double u_in, double u_sums,
                         const fv_host_tensors *tensors, const double *results, double *bounds, int64_t elements);
 
+/* The part for batch normalisation, in bounds_batchnorm.c. */
+void fv_batchnorm_bounds(const fv_operation *op, fv_pass pass, fv_role role, double u, const fv_host_tensors *tensors,
+                         double *bounds);
+
 #endif

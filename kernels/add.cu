@@ -1,0 +1,62 @@
+/* add: y = x + x2, elementwise; dx = dx2 = dy.
+ *
+ * Variant
+ *     elementwise   one thread per element: bound by memory alone. Going back dy is read once for both copies.
+ *                   Deterministic, any size. */
+#include "kernel.cuh"
+
+namespace FV_NAMESPACE {
+
+namespace {
+
+__global__ void add_forward_elementwise_kernel(int64_t elements, const float *x, const float *x2, float *y) {
+    for (int64_t i = thread_index(); i < elements; i += thread_count())
+        y[i] = x[i] + x2[i];
+}
+
+__global__ void add_backward_data_elementwise_kernel(int64_t elements, const float *dy, float *dx, float *dx2) {
+    for (int64_t i = thread_index(); i < elements; i += thread_count()) {
+        const float gradient = dy[i];
+        dx[i] = gradient;
+        dx2[i] = gradient;
+    }
+}
+
+fv_status add_forward_elementwise(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    const int64_t elements = op->add.elements;
+    if (elements == 0)
+        return FV_OK;
+    return FV_LAUNCH(context, add_forward_elementwise_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0,
+                     elements, input(buffers, FV_X), input(buffers, FV_X2), output(buffers, FV_Y));
+}
+
+fv_status add_backward_data_elementwise(fv_context *context, const fv_operation *op, void *,
+                                        const fv_buffers *buffers) {
+    const int64_t elements = op->add.elements;
+    if (elements == 0)
+        return FV_OK;
+    return FV_LAUNCH(context, add_backward_data_elementwise_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0,
+                     elements, input(buffers, FV_DY), output(buffers, FV_DX), output(buffers, FV_DX2));
+}
+
+} // namespace
+
+const fv_kernel add_kernels[] = {
+    {.kind = FV_ADD,
+     .pass = FV_FORWARD,
+     .dtype = FV_F32,
+     .name = "elementwise",
+     .min_capability = 80,
+     .deterministic = true,
+     .run = add_forward_elementwise},
+    {.kind = FV_ADD,
+     .pass = FV_BACKWARD_DATA,
+     .dtype = FV_F32,
+     .name = "elementwise",
+     .min_capability = 80,
+     .deterministic = true,
+     .run = add_backward_data_elementwise},
+    FV_KERNELS_END,
+};
+
+} // namespace FV_NAMESPACE
