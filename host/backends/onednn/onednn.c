@@ -1,6 +1,6 @@
 /* The oneDNN backend: Intel's CPU library (https://github.com/oneapi-src/oneDNN), version 2.x with its OpenMP threads.
  *
- * Convolution, pooling and linear layers are oneDNN's. It has no assembly of batches, no cross-entropy and no
+ * Convolution, pooling, linear layers, batch normalisation and what moves values about are oneDNN's. It has no assembly of batches, no cross-entropy and no
  * optimizers, so plain.c adds them as loops: training on the CPU must not fall back to the double-precision reference
  * for those. For a fixed number of threads every result has the same bits on every run.
  */
@@ -73,13 +73,9 @@ static fv_status open_onednn(fv_context *context, const fv_context_options *opti
 }
 
 static const fv_kernel *const tables[] = {
-    fv_onednn_conv2d,
-    fv_onednn_transposed,
-    fv_onednn_maxpool,
-    fv_onednn_linear,
-    fv_onednn_plain,
-    fv_unfused_kernels,
-    NULL,
+    fv_onednn_conv2d, fv_onednn_transposed, fv_onednn_maxpool,
+    fv_onednn_linear, fv_onednn_plain,      fv_onednn_batchnorm,
+    fv_onednn_moves,  fv_unfused_kernels,   NULL,
 };
 
 const fv_backend fv_backend_onednn = {

@@ -30,7 +30,7 @@ typedef struct fv_onednn_operand {
     dnnl_memory_desc_t layout;
 } fv_onednn_operand;
 
-enum { FV_ONEDNN_OPERANDS = 4 };
+enum { FV_ONEDNN_OPERANDS = 9 };
 
 typedef struct fv_onednn_design {
     dnnl_engine_t engine;
@@ -71,6 +71,6 @@ fv_status fv_onednn_run(fv_context *context, const fv_operation *op, void *state
 const char *fv_onednn_too_large(const fv_operation *op, int64_t channels, const double reach[2]);
 
 extern const fv_kernel fv_onednn_conv2d[], fv_onednn_transposed[], fv_onednn_maxpool[], fv_onednn_linear[],
-    fv_onednn_plain[];
+    fv_onednn_plain[], fv_onednn_batchnorm[], fv_onednn_moves[];
 
 #endif

@@ -1,12 +1,14 @@
 /* What oneDNN lacks, as loops over f32 that a compiler can vectorise, on the context's threads: assembling batches,
- * softmax with cross-entropy, SGD and Adam. ReLU is here too: oneDNN's turns a NaN into 0, which would hide a diverged
- * training. Every element is computed by one thread in one order, so neither timing nor the number of threads can
+ * softmax with cross-entropy, SGD, Adam, dropout and the gradients that are copies. ReLU is here too: oneDNN's turns a
+ * NaN into 0, which would hide a diverged training. Every element is computed by one thread in one order, so neither timing nor the number of threads can
  * change a result.
  */
 #include <math.h>
+#include <string.h>
 
 #include "backends/onednn/onednn.h"
 #include "base/error.h"
+#include "ops/dropout.h"
 
 static int threads_of(const fv_context *context) {
     return ((const fv_onednn_device *)context->device)->threads;
@@ -14,13 +16,19 @@ static int threads_of(const fv_context *context) {
 
 /* ---- relu ---- */
 
+/* The slope is 0 for a plain relu, which gives 0 even of an infinite value. */
+static float sloping(float slope, float value) {
+    return slope > 0 ? slope * value : 0;
+}
+
 static fv_status relu_forward(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) {
     (void)state;
     const float *x = buffers->at[FV_X];
     float *y = buffers->at[FV_Y];
+    const float slope = (float)op->relu.slope;
 #pragma omp parallel for simd num_threads(threads_of(context)) schedule(static)
     for (int64_t i = 0; i < op->relu.elements; ++i)
-        y[i] = x[i] < 0 ? 0 : x[i];
+        y[i] = x[i] < 0 ? sloping(slope, x[i]) : x[i];
     return FV_OK;
 }
 
@@ -29,11 +37,66 @@ static fv_status relu_backward_data(fv_context *context, const fv_operation *op,
     (void)state;
     const float *y = buffers->at[FV_Y], *dy = buffers->at[FV_DY];
     float *dx = buffers->at[FV_DX];
+    const float slope = (float)op->relu.slope;
 #pragma omp parallel for simd num_threads(threads_of(context)) schedule(static)
     for (int64_t i = 0; i < op->relu.elements; ++i) {
         const float gradient = dy[i]; /* read always, so that the loop vectorises */
-        dx[i] = y[i] > 0 ? gradient : 0;
+        dx[i] = y[i] > 0 ? gradient : sloping(slope, gradient);
     }
+    return FV_OK;
+}
+
+/* ---- dropout ---- */
+
+static fv_status drop(const fv_context *context, const fv_dropout *d, const int32_t *step, const float *from,
+                      float *to) {
+    const uint32_t threshold = fv_dropout_threshold(d);
+    const float scale = (float)(1 / (1 - d->rate));
+#pragma omp parallel for num_threads(threads_of(context)) schedule(static)
+    for (int64_t quad = 0; quad < (d->elements + 3) / 4; ++quad) {
+        const fv_philox random = fv_dropout_quad(d->seed, *step, quad);
+        for (int64_t i = 4 * quad; i < d->elements && i < 4 * quad + 4; ++i)
+            to[i] = fv_dropout_keeps(random.word[i % 4], threshold) ? from[i] * scale : 0;
+    }
+    return FV_OK;
+}
+
+static fv_status dropout_forward(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) {
+    (void)state;
+    return drop(context, &op->dropout, buffers->at[FV_STEP], buffers->at[FV_X], buffers->at[FV_Y]);
+}
+
+static fv_status dropout_backward_data(fv_context *context, const fv_operation *op, void *state,
+                                       const fv_buffers *buffers) {
+    (void)state;
+    return drop(context, &op->dropout, buffers->at[FV_STEP], buffers->at[FV_DY], buffers->at[FV_DX]);
+}
+
+/* ---- the gradients of concat and add: copies ---- */
+
+static fv_status concat_backward_data(fv_context *context, const fv_operation *op, void *state,
+                                      const fv_buffers *buffers) {
+    (void)state;
+    static const fv_role parts[FV_MAX_PARTS] = {FV_DX, FV_DX2, FV_DX3, FV_DX4};
+    const fv_concat *d = &op->concat;
+    const int64_t channels = d->c[0] + d->c[1] + d->c[2] + d->c[3];
+#pragma omp parallel for num_threads(threads_of(context)) schedule(static)
+    for (int64_t pixel = 0; pixel < d->n * d->h * d->w; ++pixel) {
+        const float *dy = (const float *)buffers->at[FV_DY] + pixel * channels;
+        for (int i = 0; i < FV_MAX_PARTS && d->c[i]; dy += d->c[i++])
+            memcpy((float *)buffers->at[parts[i]] + pixel * d->c[i], dy, (size_t)d->c[i] * sizeof *dy);
+    }
+    return FV_OK;
+}
+
+static fv_status add_backward_data(fv_context *context, const fv_operation *op, void *state,
+                                   const fv_buffers *buffers) {
+    (void)state;
+    const float *dy = buffers->at[FV_DY];
+    float *dx = buffers->at[FV_DX], *dx2 = buffers->at[FV_DX2];
+#pragma omp parallel for simd num_threads(threads_of(context)) schedule(static)
+    for (int64_t i = 0; i < op->add.elements; ++i)
+        dx[i] = dx2[i] = dy[i];
     return FV_OK;
 }
 
@@ -163,6 +226,10 @@ static fv_status adam_forward(fv_context *context, const fv_operation *op, void 
 const fv_kernel fv_onednn_plain[] = {
     ROW(FV_RELU, FV_FORWARD, relu_forward),
     ROW(FV_RELU, FV_BACKWARD_DATA, relu_backward_data),
+    ROW(FV_DROPOUT, FV_FORWARD, dropout_forward),
+    ROW(FV_DROPOUT, FV_BACKWARD_DATA, dropout_backward_data),
+    ROW(FV_CONCAT, FV_BACKWARD_DATA, concat_backward_data),
+    ROW(FV_ADD, FV_BACKWARD_DATA, add_backward_data),
     ROW(FV_BATCH, FV_FORWARD, batch_forward),
     ROW(FV_SOFTMAX_XENT, FV_FORWARD, softmax_xent_forward),
     ROW(FV_SOFTMAX_XENT, FV_BACKWARD_DATA, softmax_xent_backward_data),
