@@ -4,6 +4,7 @@
 
 #include <fovea/context.h>
 #include <fovea/data.h>
+#include <fovea/fold.h>
 #include <fovea/matrix.h>
 #include <fovea/network.h>
 #include <fovea/operations.h>

@@ -1,7 +1,6 @@
 /* cuDNN on a CUDA device, loaded when the backend is opened and set up when an operation first asks for it.
  *
- * Convolutions go through the graph API (graph.h). Pooling, relu, the bias gradient and the bias of a transposed
- * convolution go through the older functions, whose counterparts in the graph API are compiled at run time.
+    * Convolutions go through the graph API (graph.h). Pooling, the bias gradient and, by a plan (plan.h), relu, batch  * normalisation, addition and flattening go through the older functions, whose counterparts in the graph API are compiled  * at run time., the bias gradient and the bias of a transposed  * convolution go through the older functions, whose counterparts in the graph API are compiled at run time.,
  */
 #ifndef FOVEA_BACKENDS_CUDNN_CUDNN_H
 #define FOVEA_BACKENDS_CUDNN_CUDNN_H
@@ -38,7 +37,15 @@
     X(activation_set, cudnnSetActivationDescriptor)                                                                    \
     X(activation_destroy, cudnnDestroyActivationDescriptor)                                                            \
     X(activation_forward, cudnnActivationForward)                                                                      \
-    X(activation_backward, cudnnActivationBackward)
+    X(activation_backward, cudnnActivationBackward)                                                                    \
+    X(elementwise_create, cudnnCreateOpTensorDescriptor)                                                               \
+    X(elementwise_set, cudnnSetOpTensorDescriptor)                                                                     \
+    X(elementwise_destroy, cudnnDestroyOpTensorDescriptor)                                                             \
+    X(elementwise_run, cudnnOpTensor)                                                                                  \
+    X(transform, cudnnTransformTensor)                                                                                 \
+    X(batchnorm_training, cudnnBatchNormalizationForwardTraining)                                                      \
+    X(batchnorm_inference, cudnnBatchNormalizationForwardInference)                                                    \
+    X(batchnorm_backward, cudnnBatchNormalizationBackward)
 
 typedef struct fv_cudnn_api {
     FV_CUDNN_FUNCTIONS(FV_LIBRARY_MEMBER)
@@ -65,6 +72,7 @@ fv_status fv_cudnn_tensor_create(const fv_cudnn_api *api, int64_t n, int64_t h, 
 /* Whether cuDNN's 32-bit sizes can hold a tensor of these extents. */
 bool fv_cudnn_fits(int64_t n, int64_t h, int64_t w, int64_t c);
 
-extern const fv_kernel fv_cudnn_conv2d_kernels[], fv_cudnn_maxpool_kernels[], fv_cudnn_relu_kernels[];
+extern const fv_kernel fv_cudnn_conv2d_kernels[], fv_cudnn_maxpool_kernels[], fv_cudnn_relu_kernels[],
+    fv_cudnn_batchnorm_kernels[], fv_cudnn_moves_kernels[];
 
 #endif
