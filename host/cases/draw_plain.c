@@ -20,6 +20,47 @@ static int64_t element_count(fv_draw *d) {
 
 void fv_draw_relu(fv_draw *d, fv_operation *op) {
     op->relu.elements = element_count(d);
+    op->relu.slope = PICK_REAL(d, 0, 0, 0.5, 0.25, 0.01, 0.2);
+}
+
+void fv_draw_batchnorm(fv_draw *d, fv_operation *op) {
+    fv_batchnorm *norm = &op->batchnorm;
+    norm->n = fv_draw_batch_size(d);
+    norm->c = fv_draw_channels(d);
+    norm->h = chance(d, 20) ? 1 : fv_draw_extent(d);
+    norm->w = fv_draw_extent(d);
+    norm->training = chance(d, 70);
+    norm->epsilon = PICK_REAL(d, 1e-5, 1e-5, 0.001, 1e-12, 1);
+    norm->momentum = PICK_REAL(d, 0.1, 0.1, 0.01, 0, 1, 0.5);
+}
+
+void fv_draw_dropout(fv_draw *d, fv_operation *op) {
+    op->dropout.elements = element_count(d);
+    op->dropout.rate = PICK_REAL(d, 0.5, 0.5, 0.75, 0, 0.1, 0.3, 0.9);
+    op->dropout.seed = PICK(d, 0, 1, 7, 1000000007, 549755813889);
+}
+
+void fv_draw_concat(fv_draw *d, fv_operation *op) {
+    fv_concat *concat = &op->concat;
+    concat->n = fv_draw_batch_size(d);
+    concat->h = fv_draw_extent(d);
+    concat->w = fv_draw_extent(d);
+    const int64_t parts = 1 + below(d, FV_MAX_PARTS);
+    for (int64_t i = 0; i < FV_MAX_PARTS; ++i)
+        concat->c[i] = i < parts ? fv_draw_channels(d) : 0;
+}
+
+void fv_draw_add(fv_draw *d, fv_operation *op) {
+    op->add.elements = element_count(d);
+}
+
+void fv_draw_flatten(fv_draw *d, fv_operation *op) {
+    fv_flatten *flatten = &op->flatten;
+    flatten->n = fv_draw_batch_size(d);
+    flatten->c = fv_draw_channels(d);
+    flatten->h = fv_draw_extent(d);
+    flatten->w = fv_draw_extent(d);
+    flatten->order = chance(d, 75) ? FV_CHW : FV_HWC;
 }
 
 void fv_draw_softmax_xent(fv_draw *d, fv_operation *op) {

@@ -45,6 +45,11 @@ static const struct {
     [FV_BATCH] = {4, fv_draw_batch},
     [FV_SGD] = {4, fv_draw_sgd},
     [FV_ADAM] = {4, fv_draw_adam},
+    [FV_BATCHNORM] = {8, fv_draw_batchnorm},
+    [FV_DROPOUT] = {4, fv_draw_dropout},
+    [FV_CONCAT] = {5, fv_draw_concat},
+    [FV_ADD] = {4, fv_draw_add},
+    [FV_FLATTEN] = {5, fv_draw_flatten},
 };
 
 static fv_kind draw_kind(fv_draw *d, unsigned kinds) {
