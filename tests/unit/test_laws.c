@@ -259,6 +259,12 @@ static void exact_differences(void **state) {
         "maxpool n=1 c=2 h=7 w=7 kernel=3x3 stride=2 pad=1",
         "maxpool n=1 c=1 h=7 w=7 kernel=2x2 dilation=2",
         "relu elements=101",
+        "relu elements=101 slope=0.25",
+        "dropout elements=101 rate=0.75 seed=4",
+        "concat n=2 h=3 w=2 c=3,1,4,2",
+        "add elements=31",
+        "flatten n=2 c=3 h=2 w=4 order=chw",
+        "flatten n=2 c=3 h=2 w=4",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; ++i) {
         const fv_operation op = parse(texts[i], FV_F64);
@@ -283,7 +289,10 @@ static void exact_differences(void **state) {
         for (fv_pass pass = FV_BACKWARD_DATA; pass < FV_PASSES; ++pass)
             if (fv_operation_has_pass(&op, pass))
                 assert_int_equal(fv_run_reference(&op, pass, &t), FV_OK);
-        const struct { fv_role by, gradient; } pairs[] = {{FV_X, FV_DX}, {FV_W, FV_DW}, {FV_W2, FV_DW2}, {FV_B, FV_DB}};
+        const struct {
+            fv_role by, gradient;
+        } pairs[] = {{FV_X, FV_DX}, {FV_X2, FV_DX2}, {FV_X3, FV_DX3}, {FV_X4, FV_DX4},
+                     {FV_W, FV_DW}, {FV_W2, FV_DW2}, {FV_B, FV_DB}};
         for (size_t j = 0; j < sizeof pairs / sizeof pairs[0]; ++j)
             if (t.at[pairs[j].gradient])
                 check_differences(&op, inner_output, pairs[j].by, &t, t.at[FV_DY], t.at[pairs[j].gradient], 0.125, 0);
