@@ -9,8 +9,8 @@
  * Method. The pixels are cut into slices. A block takes one slice of a few neighbouring channels: neighbouring threads
  * read neighbouring channels, each thread adds up every so many-th pixel of its channel, and the sums meet in shared
  * memory. For the statistics it goes over its slice twice, first for the slice's mean, then for the squared deviations
- * from that, so that nothing cancels where the mean is large; a slice of 512 pixels by 32 channels is 64 KiB, so the
- * second reading should come from L1 or L2. A second kernel combines the slices (Chan, Golub and LeVeque 1983):
+ * from that, so that nothing cancels where the mean is large; of 100 thousand pixels of 64 channels a slice is 25 KiB, so
+ * the second reading should come from L1 or L2. A second kernel combines the slices (Chan, Golub and LeVeque 1983):
  *
  *     mean = sum_i n_i * mean_i / N,     N * variance = sum_i squares_i + n_i * (mean_i - mean)^2
  *
@@ -143,11 +143,15 @@ struct batchnorm_statistics {
     float momentum, rest; /* rest = 1 - momentum, subtracted in double */
 };
 
-/* One block for each group of channels; its threads share the slices. */
+/* The thread's channel where there is one block for each group of channels, whose threads share the slices. */
+__device__ inline int64_t channel_of(const batchnorm_plan &plan) {
+    return static_cast<int64_t>(blockIdx.x) * plan.width + static_cast<int>(threadIdx.x) % plan.width;
+}
+
 __global__ void __launch_bounds__(THREADS)
     batchnorm_combine_moments_kernel(batchnorm_plan plan, const float *means, const float *squares,
                                      batchnorm_statistics s) {
-    const int64_t channel = blockIdx.x * plan.width + static_cast<int>(threadIdx.x) % plan.width;
+    const int64_t channel = channel_of(plan);
     const int row = static_cast<int>(threadIdx.x) / plan.width, rows = THREADS / plan.width;
     const bool inside = channel < plan.channels;
     const float pixels = static_cast<float>(plan.pixels);
@@ -181,7 +185,7 @@ template <bool TRAINING>
 __global__ void __launch_bounds__(THREADS)
     batchnorm_combine_gradients_kernel(batchnorm_plan plan, const float *plain, const float *weighted,
                                        const float *spread, float *dw, float *db) {
-    const int64_t channel = blockIdx.x * plan.width + static_cast<int>(threadIdx.x) % plan.width;
+    const int64_t channel = channel_of(plan);
     const int row = static_cast<int>(threadIdx.x) / plan.width, rows = THREADS / plan.width;
     const bool inside = channel < plan.channels;
     float sum = 0, product = 0;
