@@ -241,7 +241,8 @@ typedef struct fv_linear {
 typedef struct fv_batchnorm {
     int64_t n, c, h, w;
     int64_t training; /* 0 or 1 */
-    double epsilon, momentum;
+    double epsilon;   /* 2^-126 to 1 */
+    double momentum;  /* 0 to 1: the weight of the newest batch */
     fv_dtype dtype;
 } fv_batchnorm;
 
