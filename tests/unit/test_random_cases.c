@@ -283,6 +283,35 @@ static void note_updated(tally *t, int64_t elements, int64_t decayed) {
     note(t, "all decayed", 3000, elements && decayed == elements);
 }
 
+static void note_elements(tally *t, int64_t elements) {
+    note(t, "no elements", 600, elements == 0);
+    note(t, "whole blocks", 300, elements && elements % 256 == 0);
+    note(t, "one more than whole blocks", 300, elements % 256 == 1);
+}
+
+static void note_normalised(tally *t, const fv_batchnorm *d) {
+    const int64_t pixels = d->n * d->h * d->w, rows = 256 / (d->c > 16 ? 32 : d->c); /* of a block, at least */
+    note(t, "empty batch", 50, d->n == 0);
+    note(t, "training", 9000, d->training == 1);
+    note(t, "inference", 4000, d->training == 0);
+    note(t, "one pixel", 300, pixels == 1);
+    note(t, "training on one pixel", 200, d->training && pixels == 1);
+    note(t, "more than a tile of channels", 3000, d->c > 32);
+    note(t, "several slices", 2500, pixels > 8 * rows);
+    note(t, "many slices", 600, pixels > 64 * rows);
+}
+
+static void note_flattened(tally *t, const fv_flatten *d) {
+    note(t, "empty batch", 250, d->n == 0);
+    note(t, "by channel", 9000, d->order == FV_CHW);
+    note(t, "as it lies", 3000, d->order == FV_HWC);
+    note(t, "one channel", 1500, d->c == 1);
+    note(t, "one pixel", 300, d->h * d->w == 1);
+    note(t, "several tiles across", 1600, d->order == FV_CHW && d->c > 32);
+    note(t, "several tiles down", 3000, d->order == FV_CHW && d->h * d->w > 32);
+    note(t, "both", 300, d->order == FV_CHW && d->c > 32 && d->h * d->w > 32);
+}
+
 static void note_other(tally *t, const fv_operation *op) {
     switch (op->kind) {
     case FV_LINEAR: {
@@ -297,10 +326,31 @@ static void note_other(tally *t, const fv_operation *op) {
         note(t, "tiles of 64 for weights", 300, (d->k + 63) / 64 * ((d->c + 63) / 64) >= 128);
         break;
     }
+    case FV_BATCHNORM:
+        note_normalised(t, &op->batchnorm);
+        break;
     case FV_RELU:
-        note(t, "no elements", 600, op->relu.elements == 0);
-        note(t, "whole blocks", 300, op->relu.elements && op->relu.elements % 256 == 0);
-        note(t, "one more than whole blocks", 300, op->relu.elements % 256 == 1);
+        note_elements(t, op->relu.elements);
+        note(t, "slope", 9000, op->relu.slope > 0);
+        note(t, "no slope", 4000, op->relu.slope == 0);
+        break;
+    case FV_DROPOUT:
+        note_elements(t, op->dropout.elements);
+        for (int rest = 0; rest < 4; ++rest)
+            note(t, "fours with a rest", 1700, op->dropout.elements % 4 == rest);
+        note(t, "all are kept", 1500, op->dropout.rate == 0);
+        note(t, "seed beyond 32 bits", 3000, op->dropout.seed > UINT32_MAX);
+        break;
+    case FV_CONCAT:
+        note(t, "empty batch", 250, op->concat.n == 0);
+        for (int parts = 1; parts <= FV_MAX_PARTS; ++parts)
+            note(t, "parts", 3000, op->concat.c[parts - 1] && (parts == FV_MAX_PARTS || !op->concat.c[parts]));
+        break;
+    case FV_ADD:
+        note_elements(t, op->add.elements);
+        break;
+    case FV_FLATTEN:
+        note_flattened(t, &op->flatten);
         break;
     case FV_SOFTMAX_XENT:
         note(t, "empty batch", 250, op->softmax_xent.n == 0);
@@ -318,9 +368,11 @@ static void note_other(tally *t, const fv_operation *op) {
     case FV_SGD:
         note_updated(t, op->sgd.elements, op->sgd.decayed);
         break;
-    default:
+    case FV_ADAM:
         note_updated(t, op->adam.elements, op->adam.decayed);
         break;
+    default:
+        fail_msg("%s has no corners", fv_kind_name(op->kind));
     }
 }
 
