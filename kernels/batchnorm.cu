@@ -3,14 +3,14 @@
  *     forward          y = w * X + b
  *     backward_data    db = sum dy, dw = sum dy * X, dx = w * rstd * (dy - (db + X * dw) / N)
  *
- * where mean and variance are the batch's (training) or the running ones (inference: dx = w * rstd * dy). x, y, dx and dy
- * are [n,h,w,c], the others [c].
+ * where mean and variance are the batch's (training) or the running ones (inference: dx = w * rstd * dy). x, y, dx and
+ * dy are [n,h,w,c], the others [c].
  *
  * Method. The pixels are cut into slices. A block takes one slice of a few neighbouring channels: neighbouring threads
  * read neighbouring channels, each thread adds up every so many-th pixel of its channel, and the sums meet in shared
  * memory. For the statistics it goes over its slice twice, first for the slice's mean, then for the squared deviations
- * from that, so that nothing cancels where the mean is large; of 100 thousand pixels of 64 channels a slice is 25 KiB, so
- * the second reading should come from L1 or L2. A second kernel combines the slices (Chan, Golub and LeVeque 1983):
+ * from that, so that nothing cancels where the mean is large; of 100 thousand pixels of 64 channels a slice is 25 KiB,
+ * so the second reading should come from L1 or L2. A second kernel combines the slices (Chan, Golub and LeVeque 1983):
  *
  *     mean = sum_i n_i * mean_i / N,     N * variance = sum_i squares_i + n_i * (mean_i - mean)^2
  *

@@ -1,6 +1,6 @@
-/* dropout: y = x / (1-rate) where an element is kept, else 0; dx from dy likewise. Which elements are kept depends on the
- * seed, the step and the element's index alone (ops/dropout.h), so both passes drop the same ones and nothing is stored
- * between them.
+/* dropout: y = x / (1-rate) where an element is kept, else 0; dx from dy likewise. Which elements are kept depends on
+ * the seed, the step and the element's index alone (ops/dropout.h), so both passes drop the same ones and nothing is
+ * stored between them.
  *
  * Variant
  *     quad   one thread per four elements: Philox gives four numbers at a time, and whole quads travel as float4. About

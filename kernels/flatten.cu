@@ -1,11 +1,11 @@
-/* flatten: y[n,:] = an image's values in a row, x [n,h,w,c] in the order of memory (hwc) or channel by channel (chw), and
- * dx from dy the other way. Per image, chw is the transpose of a matrix of h*w rows and c columns.
+/* flatten: y[n,:] = an image's values in a row, x [n,h,w,c] in the order of memory (hwc) or channel by channel (chw),
+ * and dx from dy the other way. Per image, chw is the transpose of a matrix of h*w rows and c columns.
  *
  * Variants
  *     copy      where both orders are the same: hwc, one channel, one pixel. One thread per element.
  *     tile      a block transposes a tile of 32 x 32 through shared memory: rows are read and columns written by
- *               neighbouring threads, so both are coalesced. A row of padding keeps the columns of the tile in different
- *               banks. As many tiles as blocks can be.
+ *               neighbouring threads, so both are coalesced. A row of padding keeps the columns of the tile in
+ *               different banks. As many tiles as blocks can be.
  * Deterministic, bound by memory. */
 #include "kernel.cuh"
 

@@ -1,5 +1,5 @@
-/* relu: y = x where x > 0, else slope*x, where a NaN stays NaN; dx = dy where y > 0, else slope*dy. A slope of 0 gives 0,
- * even of an infinite value.
+/* relu: y = x where x > 0, else slope*x, where a NaN stays NaN; dx = dy where y > 0, else slope*dy. A slope of 0 gives
+ * 0, even of an infinite value.
  *
  * Variant
  *     elementwise   one thread per element: bound by memory alone. Deterministic, any size. */

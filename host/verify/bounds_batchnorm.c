@@ -1,27 +1,28 @@
-/* Error bounds of batch normalisation, first order in u unless said; N pixels to a channel, g = 4 sqrt(N) u, the bound of
- * a sum of N terms in terms of their magnitudes (verify.h). Written for the algorithm that takes the mean first and the
- * squared deviations from it then, of all pixels at once or of parts that are combined (Chan, Golub and LeVeque 1983,
- * The American Statistician 37(3)): not for the mean of squares less the square of the mean, whose error grows with
- * the square of the condition number.
+/* Error bounds of batch normalisation, first order in u unless said; N pixels to a channel, g = 4 sqrt(N) u, the bound
+ * of a sum of N terms in terms of their magnitudes (verify.h). Written for the algorithm that takes the mean first and
+ * the squared deviations from it then, of all pixels at once or of parts that are combined (Chan, Golub and LeVeque
+ * 1983, The American Statistician 37(3)): not for the mean of squares less the square of the mean, whose error grows
+ * with the square of the condition number.
  *
  * Statistics. With m and v the exact mean and variance, s = sqrt(v), r = sqrt(m^2 + v) the root mean square:
  *
  *     mean        a sum, whose terms add up to at most N r in magnitude, a division, and a rounding:
  *                 M = (g + 2u) r.
- *     variance    Deviations from a mean that is off by e add e^2 to the variance, and deviations of parts' means, each of
- *                 which may be off by M, at most 2 s M. The deviations, their squares and the division round: 5u, the sum g:
- *                 V = (g + 5u) v + 2 s M + M^2.
+ *     variance    Deviations from a mean that is off by e add e^2 to the variance, and deviations of parts' means, each
+ *                 of which may be off by M, at most 2 s M. The deviations, their squares and the division round: 5u,
+ *                 the sum g: V = (g + 5u) v + 2 s M + M^2.
  *                 Relative to v it is (g + 5u) + 2 k (g + 2u) + ..., with k = r / s: the condition number.
- *     rstd        1 / sqrt(variance + epsilon), of a variance between v - V (not below 0) and v + V. The error below is the
- *                 larger one; the sum, epsilon, root (2 ulp where it is rsqrt) and quotient round: 6u of it at most. It is
- *                 not linearised, as V may exceed v. Where the variance is given, V = M = 0. A library that is given
- *                 rstd but asks for the variance, 1/rstd^2 - epsilon, has it within the same 6u.
+ *     rstd        1 / sqrt(variance + epsilon), of a variance between v - V (not below 0) and v + V. The error below is
+ *                 the larger one; the sum, epsilon, root (2 ulp where it is rsqrt) and quotient round: 6u of it at
+ *                 most. It is not linearised, as V may exceed v. Where the variance is given, V = M = 0. A library that
+ *                 is given rstd but asks for the variance, 1/rstd^2 - epsilon, has it within the same 6u.
  *
- * Forward. y = w (x - mean) rstd + b, where the scale w * rstd and the shift b - mean * w * rstd may be taken first: the
- * error of the mean, and three roundings of x and of the mean, scaled, that of rstd on the deviation; the rest rounds.
+ * Forward. y = w (x - mean) rstd + b, where the scale w * rstd and the shift b - mean * w * rstd may be taken first:
+ * the error of the mean, and three roundings of x and of the mean, scaled, that of rstd on the deviation; the rest
+ * rounds.
  *
- * Backward. db is a sum. dw = rstd * sum dy * (x - mean), deviations first. dx = w rstd (dy - (db + X dw) / N), X = (x -
- * mean) rstd: the errors of db and dw, and roundings of every term. */
+ * Backward. db is a sum. dw = rstd * sum dy * (x - mean), deviations first. dx = w rstd (dy - (db + X dw) / N), with
+ * X = (x - mean) rstd: the errors of db and dw, and roundings of every term. */
 #include <math.h>
 
 #include "verify/verify.h"

@@ -7,7 +7,8 @@
  *            is the probabilistic rounding-error bound of Higham and Mary (2019, SIAM J. Sci. Comput. 41(5)) at
  *            confidence factor 4.
  *            Kernels whose row notes another arithmetic have bounds of their own, derived in bounds.c and
- *            bounds_winograd.c; so does batch normalisation, in bounds_batchnorm.c. Where a comparison does not apply to an arithmetic it is skipped, with the reason.
+ *            bounds_winograd.c; so does batch normalisation, in bounds_batchnorm.c. Where a comparison does not apply to
+ *            an arithmetic it is skipped, with the reason.
  * Where only the bounded comparison applies (sums in f16, Winograd), small faults go unseen: one lost product of 576 is
  * within the bound of sums in f16, one lost channel of 64 within that of Winograd's 4x4 tiles on tf32. Of our tables only
  * rows on_request can have these notes.

@@ -21,9 +21,10 @@ typedef struct fv_batchnorm_parameters {
  *
  *     w_out[k,r,s,c] = w[k,r,s,c] * scale[k]        b_out[k] = (b[k] - mean[k]) * scale[k] + beta[k]
  *
- * w and w_out are [k, r, s, c/groups], b (NULL: zeros, whatever conv->bias says) and b_out [k]; w_out may be w, and b_out
- * b. It computes in double and rounds once. The folded convolution has a bias: use it with bias = 1. FV_BAD_INPUT if the
- * descriptor is refused, epsilon is not above 0, or a variance is negative or no number; nothing is written then. */
+ * w and w_out are [k, r, s, c/groups], b (NULL: zeros, whatever conv->bias says) and b_out [k]; w_out may be w, and
+ * b_out b. It computes in double and rounds once. The folded convolution has a bias: use it with bias = 1. FV_BAD_INPUT
+ * if the descriptor is refused, epsilon is not above 0, or a variance is negative or no number; nothing is written
+ * then. */
 FV_API fv_status fv_fold_batchnorm(const fv_conv2d *conv, const float *w, const float *b,
                                    const fv_batchnorm_parameters *batchnorm, float *w_out, float *b_out);
 

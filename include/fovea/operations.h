@@ -235,8 +235,9 @@ typedef struct fv_linear {
 /* Batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167), per channel over the n*h*w pixels:
  * y = w * (x - mean) / sqrt(variance + epsilon) + b.
  * training = 1: mean and variance (biased) are the batch's, saved as saved_mean and saved_rstd = 1/sqrt(variance +
- * epsilon) for backward, and the running ones are updated: mean = (1-momentum)*mean + momentum*batch mean; variance likewise
- * with the unbiased one (the biased one where there is one pixel). training = 0: mean and variance are the running ones.
+ * epsilon) for backward, and the running ones are updated: mean = (1-momentum)*mean + momentum*batch mean; variance
+ * likewise with the unbiased one (the biased one where there is one pixel). training = 0: mean and variance are the
+ * running ones.
  * Backward gives dx, dw and db in one pass: they share their reading of x and dy, and dx needs the other two. */
 typedef struct fv_batchnorm {
     int64_t n, c, h, w;

@@ -75,8 +75,8 @@ static fv_conv2d parse_conv(const char *text) {
     return op.conv2d;
 }
 
-/* Each folded value is rounded once, to within u of itself, so that the results differ by at most u times the sum of the
- * magnitudes. All else is computed in double, where 2^-40 is a wide bound for sums of a dozen terms. */
+/* Each folded value is rounded once, to within u of itself, so that the results differ by at most u times the sum of
+ * the magnitudes. All else is computed in double, where 2^-40 is a wide bound for sums of a dozen terms. */
 static void folds(const char *text, const float *b, int in_place) {
     const fv_conv2d conv = parse_conv(text);
     const fv_batchnorm_parameters p = draw_all();

@@ -1,5 +1,5 @@
-/* Batch normalisation by cuDNN's older functions, per channel ("spatial"). They save and update the statistics as we do:
- * rstd is saved, and the running variance is the unbiased one. Backward they know the batch's statistics only. */
+/* Batch normalisation by cuDNN's older functions, per channel ("spatial"). They save and update the statistics as we
+ * do: rstd is saved, and the running variance is the unbiased one. Backward they know the batch's statistics only. */
 #include "backends/cudnn/plan.h"
 
 enum { IMAGE, CHANNELS };

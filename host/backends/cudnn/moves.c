@@ -1,5 +1,6 @@
-/* Addition, and flattening as a change of layout, by cuDNN. It has no concatenation; its dropout draws other numbers than
- * ours, so that it drops other elements; and the gradient of an addition is copies. The cuda backend does these. */
+/* Addition, and flattening as a change of layout, by cuDNN. It has no concatenation; its dropout draws other numbers
+ * than ours, so that it drops other elements; and the gradient of an addition is copies. The cuda backend does
+ * these. */
 #include <limits.h>
 
 #include "backends/cudnn/plan.h"

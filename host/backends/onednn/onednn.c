@@ -1,8 +1,9 @@
 /* The oneDNN backend: Intel's CPU library (https://github.com/oneapi-src/oneDNN), version 2.x with its OpenMP threads.
  *
- * Convolution, pooling, linear layers, batch normalisation and what moves values about are oneDNN's. It has no assembly of batches, no cross-entropy and no
- * optimizers, so plain.c adds them as loops: training on the CPU must not fall back to the double-precision reference
- * for those. For a fixed number of threads every result has the same bits on every run.
+ * Convolution, pooling, linear layers, batch normalisation and what moves values about are oneDNN's. It has no assembly
+ * of batches, no cross-entropy and no optimizers, so plain.c adds them as loops: training on the CPU must not fall back
+ * to the double-precision reference for those. For a fixed number of threads every result has the same bits on every
+ * run.
  */
 #include "backends/onednn/onednn.h"
 

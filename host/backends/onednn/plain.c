@@ -1,7 +1,7 @@
 /* What oneDNN lacks, as loops over f32 that a compiler can vectorise, on the context's threads: assembling batches,
  * softmax with cross-entropy, SGD, Adam, dropout and the gradients that are copies. ReLU is here too: oneDNN's turns a
- * NaN into 0, which would hide a diverged training. Every element is computed by one thread in one order, so neither timing nor the number of threads can
- * change a result.
+ * NaN into 0, which would hide a diverged training. Every element is computed by one thread in one order, so neither
+ * timing nor the number of threads can change a result.
  */
 #include <math.h>
 #include <string.h>
