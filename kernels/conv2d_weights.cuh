@@ -56,13 +56,14 @@ inline weights_plan weights_plan_of(const fv_conv2d &d) {
 
 /* Where the filter lies at an output pixel. */
 struct filter_place {
-    int64_t image;
+    int64_t pixel, image;
     int row, col; /* the input pixel under tap 0,0 */
 };
 
 __device__ inline filter_place filter_place_of(const weights_plan &plan, int64_t pixel) {
     const int64_t line = pixel / plan.q, image = line / plan.p;
-    return {.image = image,
+    return {.pixel = pixel,
+            .image = image,
             .row = static_cast<int>((line - image * plan.p) * plan.d.stride_h - plan.d.pad_top),
             .col = static_cast<int>((pixel - line * plan.q) * plan.d.stride_w - plan.d.pad_left)};
 }
@@ -88,11 +89,11 @@ __device__ void stage_gathered(const weights_plan &plan, int64_t group, int64_t 
     }
 }
 
-/* Partial gradient number blockIdx.y goes to dw + blockIdx.y * stride, its bias part to db + blockIdx.y * stride. */
-template <int TILE>
+/* Partial gradient number blockIdx.y goes to dw + blockIdx.y * stride, its bias part to db + blockIdx.y * stride. INPUT is
+ * what stage_gathered takes: x, or something that is read in another way. */
+template <int TILE, typename INPUT>
 __global__ void __launch_bounds__(PRODUCT_THREADS<TILE>, 2)
-    conv2d_weights_split_kernel(weights_plan plan, const float *x, const float *dy, float *dw, float *db,
-                                int64_t stride) {
+    conv2d_weights_split_kernel(weights_plan plan, INPUT x, const float *dy, float *dw, float *db, int64_t stride) {
     __shared__ __align__(16) product_slice<TILE> gradients, inputs;
     __shared__ filter_place places[2][PRODUCT_DEPTH]; /* one to read while the next is filled */
     const int thread = static_cast<int>(threadIdx.x);
@@ -150,6 +151,10 @@ static __global__ void conv2d_weights_reduce_kernel(int64_t splits, int64_t part
 
 /* ---- host ---- */
 
+inline const char *weights_refusal(const weights_plan &plan) {
+    return plan.d.groups * plan.tiles_k * plan.tiles_j > MAX_BLOCKS ? "there are over 2^31-1 tiles" : NULL;
+}
+
 /* Bytes for the partial gradients of several splits; one writes the results at once. */
 inline size_t weights_workspace(int64_t splits, int64_t partial) {
     return splits > 1 ? static_cast<size_t>(splits * partial) * sizeof(float) : 0;
@@ -188,6 +193,19 @@ inline const char *weights_refusal(const weights_plan &plan) {
 /* Launches the splits of a plan. db: NULL for none. */
 inline fv_status weights_split(fv_context *context, const weights_plan &plan, const float *x, const float *dy,
                                float *dw, float *db) {
+    const dim3 grid(static_cast<unsigned>(plan.d.groups * plan.tiles_k * plan.tiles_j),
+                    static_cast<unsigned>(plan.splits));
+    if (plan.tile == 64)
+        return FV_LAUNCH(context, conv2d_weights_split_kernel<64>, grid, PRODUCT_THREADS<64>, 0, plan, x, dy, dw, db,
+                         plan.partial);
+    return FV_LAUNCH(context, conv2d_weights_split_kernel<32>, grid, PRODUCT_THREADS<32>, 0, plan, x, dy, dw, db,
+                     plan.partial);
+}
+
+/* Launches the splits of a plan. db: NULL for none. */
+template <typename INPUT>
+fv_status weights_split(fv_context *context, const weights_plan &plan, const INPUT &x, const float *dy, float *dw,
+                        float *db) {
     const dim3 grid(static_cast<unsigned>(plan.d.groups * plan.tiles_k * plan.tiles_j),
                     static_cast<unsigned>(plan.splits));
     if (plan.tile == 64)

@@ -98,6 +98,7 @@ T *output(const fv_buffers *buffers, fv_role role) {
 
 /* The rows of each kernel file. */
 extern const fv_kernel conv2d_kernels[];
+extern const fv_kernel conv2d_deformable_kernels[];
 extern const fv_kernel conv2d_dilated_kernels[];
 extern const fv_kernel conv2d_grouped_kernels[];
 extern const fv_kernel maxpool_kernels[];

@@ -24,6 +24,7 @@ const fv_kernel *const FV_TABLES[] = {
     FV_NAMESPACE::conv2d_transposed_kernels,
     FV_NAMESPACE::separable_kernels, /* before the rows that stand in */
     fv_unfused_kernels,
+    FV_NAMESPACE::conv2d_deformable_kernels,
     FV_NAMESPACE::maxpool_kernels,
     FV_NAMESPACE::linear_kernels,
     FV_NAMESPACE::relu_kernels,

@@ -145,6 +145,19 @@ T __shfl_down_sync(unsigned mask, T value, unsigned delta, const char *file = __
     return value;
 }
 
+/* Bit i: the predicate of lane i. Five shuffles. */
+inline unsigned __ballot_sync(unsigned mask, bool predicate, const char *file = __builtin_FILE(),
+                              int line = __builtin_LINE()) {
+    unsigned bits = static_cast<unsigned>(predicate) << lane();
+    for (int distance = 1; distance < 32; distance *= 2)
+        bits |= __shfl_xor_sync(mask, bits, distance, file, line);
+    return bits;
+}
+
+inline int __popc(unsigned bits) {
+    return __builtin_popcount(bits);
+}
+
 } // namespace fv_emulated
 
 #endif
