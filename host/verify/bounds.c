@@ -17,6 +17,11 @@ static double unit_roundoff(fv_dtype dtype) {
     return dtype == FV_F64 ? 0x1p-53 : 0x1p-24;
 }
 
+/* What one rounding may add below the normal numbers; the whole of the least number, as half of it is 0 in f64. */
+static double underflow_of(fv_dtype dtype) {
+    return dtype == FV_F64 ? 0x1p-1074 : 0x1p-149;
+}
+
 /* Inputs rounded to 11 bits do not stand in the way of the exact comparison: exact inputs are at most 8. */
 const char *fv_notes_refusal(const fv_operation *op, fv_fill fill, unsigned notes) {
     if (fill == FV_EXACT && notes & INEXACT)
@@ -56,9 +61,8 @@ static fv_status take_magnitudes(const fv_tensor_spec *specs, int count, const f
     return FV_OK;
 }
 
-/* S for sums of products and for updates, by the reference on magnitudes. The bound is factor * S + least. */
-static fv_status sum_bounds(const fv_operation *op, fv_pass pass, fv_role role, const fv_host_tensors *tensors,
-                            double factor, double least, double *bounds, int64_t elements) {
+fv_status fv_sum_bounds(const fv_operation *op, fv_pass pass, fv_role role, const fv_host_tensors *tensors,
+                        double factor, double least, double *bounds, int64_t elements) {
     fv_operation wide = fv_in_double(op);
     if (wide.kind == FV_BATCH) {
         wide.batch.scale = fabs(wide.batch.scale);
@@ -126,10 +130,10 @@ static fv_status product_bounds(const fv_operation *op, fv_pass pass, fv_role ro
     const double v = eleven_bits, u = half_sums ? v : unit_roundoff(fv_operation_dtype(op));
     const double first_order = 4 * sqrt(reduction) * u;
     const double sums = half_sums ? expm1(first_order + reduction * u * u / (1 - u)) : first_order;
-    const double underflow = half_sums ? 0x1p-25 : fv_operation_dtype(op) == FV_F64 ? 0x1p-1074 : 0x1p-149;
+    const double underflow = half_sums ? 0x1p-25 : underflow_of(fv_operation_dtype(op));
     const double products = rounds_inputs ? 2 * v + v * v : 0;
-    return sum_bounds(op, pass, role, tensors, products + sums + products * sums, reduction * underflow, bounds,
-                      elements);
+    return fv_sum_bounds(op, pass, role, tensors, products + sums + products * sums, reduction * underflow, bounds,
+                         elements);
 }
 
 /* Whether an output is made of products of two inputs, which is what notes are about. A bias gradient is not. */
@@ -153,6 +157,9 @@ fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, un
         rounding_bounds(fv_operation_dtype(op), results->at[role], bounds, elements);
     else if (op->kind == FV_BATCHNORM)
         fv_batchnorm_bounds(op, pass, role, u, tensors, bounds);
+    else if (op->kind == FV_DEFORMABLE)
+        return fv_deformable_bounds(op, pass, role, (double)reduction, u, underflow_of(fv_operation_dtype(op)), tensors,
+                                    bounds, elements);
     else if (notes & WINOGRAD)
         fv_winograd_bounds(op, pass, notes, u, notes & FV_NOTE_TF32 ? eleven_bits : 0,
                            notes & FV_NOTE_HALF_SUMS ? eleven_bits : u, tensors, results->at[role], bounds, elements);

@@ -7,8 +7,8 @@
  *            is the probabilistic rounding-error bound of Higham and Mary (2019, SIAM J. Sci. Comput. 41(5)) at
  *            confidence factor 4.
  *            Kernels whose row notes another arithmetic have bounds of their own, derived in bounds.c and
- *            bounds_winograd.c; so does batch normalisation, in bounds_batchnorm.c. Where a comparison does not apply to
- *            an arithmetic it is skipped, with the reason.
+ *            bounds_winograd.c; so have batch normalisation, in bounds_batchnorm.c, and deformable convolution, in
+ *            bounds_deformable.c. Where a comparison does not apply to an arithmetic it is skipped, with the reason.
  * Where only the bounded comparison applies (sums in f16, Winograd), small faults go unseen: one lost product of 576 is
  * within the bound of sums in f16, one lost channel of 64 within that of Winograd's 4x4 tiles on tf32. Of our tables only
  * rows on_request can have these notes.
@@ -134,5 +134,13 @@ void fv_winograd_bounds(const fv_operation *op, fv_pass pass, unsigned notes, do
 /* The part for batch normalisation, in bounds_batchnorm.c. */
 void fv_batchnorm_bounds(const fv_operation *op, fv_pass pass, fv_role role, double u, const fv_host_tensors *tensors,
                          double *bounds);
+/* The same for conv2d_deformable, in bounds_deformable.c. `reduction` is K, and `underflow` what one rounding may add
+ * below the normal numbers. */
+fv_status fv_deformable_bounds(const fv_operation *op, fv_pass pass, fv_role role, double reduction, double u,
+                               double underflow, const fv_host_tensors *tensors, double *bounds, int64_t elements);
+
+/* bounds = factor * S + least, with S by the reference on absolute values: for sums of products and for updates. */
+fv_status fv_sum_bounds(const fv_operation *op, fv_pass pass, fv_role role, const fv_host_tensors *tensors,
+                        double factor, double least, double *bounds, int64_t elements);
 
 #endif
