@@ -73,7 +73,7 @@ __device__ inline const float *column_of(const deformable_shape &g, const float 
 
 /* ---- dmask and doffset ---- */
 
-/* `lanes` neighbouring threads, a power of two up to a warp, take the channels of one tap and add up what they find. */
+/* `lanes` neighbouring threads, a power of two up to 16, take the channels of one tap and add up what they find. */
 static __global__ void deformable_offsets_kernel(deformable_shape g, moved_taps taps, int lanes, const float *columns,
                                                  float *doffset, float *dmask) {
     const int lane = static_cast<int>(threadIdx.x) % lanes;
