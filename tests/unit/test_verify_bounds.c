@@ -35,6 +35,51 @@ static void add_products(const fv_conv2d *d, fv_role role, void *const at[FV_ROL
     }
 }
 
+/* The same of a deformable convolution, which reads the pixels around each tap. For doffset the weights' derivatives stand
+ * in for one of the weights. */
+static void add_deformed(const fv_deformable *d, fv_role role, void *const at[FV_ROLES], double *sum) {
+    const double *x = at[FV_X], *w = at[FV_W], *b = at[FV_B], *dy = at[FV_DY], *mask = at[FV_MASK];
+    const double *offset = at[FV_OFFSET];
+    const int64_t height = fv_window_p((const fv_window2d *)d), width = fv_window_q((const fv_window2d *)d);
+    const int64_t depth = d->c / d->groups, taps = d->r * d->s;
+    for (int64_t out = 0; out < d->n * height * width * d->k; ++out) {
+        const int64_t k = out % d->k, q = out / d->k % width, p = out / d->k / width % height;
+        const int64_t n = out / d->k / width / height;
+        if (role == FV_DB)
+            sum[k] += fabs(dy[out]);
+        if (role == FV_Y && d->bias)
+            sum[out] += fabs(b[k]);
+        for (int64_t i = 0; i < 4 * taps * depth; ++i) { /* tap, channel, pixel around it */
+            const int64_t tap = i / 4 / depth, c = k / (d->k / d->groups) * depth + i / 4 % depth;
+            const int64_t t = (out / d->k * d->offset_groups + c / (d->c / d->offset_groups)) * taps + tap;
+            const double down = offset[2 * t], across = offset[2 * t + 1], m = d->mask ? fabs(mask[t]) : 1;
+            const int64_t row =
+                p * d->stride_h + tap / d->s * d->dilation_h - d->pad_top + (int64_t)floor(down) + i / 2 % 2;
+            const int64_t col =
+                q * d->stride_w + tap % d->s * d->dilation_w - d->pad_left + (int64_t)floor(across) + i % 2;
+            if (row < 0 || row >= d->h || col < 0 || col >= d->w)
+                continue;
+            const double vertical = i / 2 % 2 ? down - floor(down) : floor(down) + 1 - down;
+            const double horizontal = i % 2 ? across - floor(across) : floor(across) + 1 - across;
+            const int64_t in = ((n * d->h + row) * d->w + col) * d->c + c,
+                          filter = (k * taps + tap) * depth + i / 4 % depth;
+            const double here = role == FV_Y ? 0 : fabs(dy[out]);
+            if (role == FV_Y)
+                sum[out] += vertical * horizontal * m * fabs(x[in] * w[filter]);
+            else if (role == FV_DX)
+                sum[in] += vertical * horizontal * m * here * fabs(w[filter]);
+            else if (role == FV_DW)
+                sum[filter] += vertical * horizontal * m * here * fabs(x[in]);
+            else if (role == FV_DMASK)
+                sum[t] += vertical * horizontal * here * fabs(x[in] * w[filter]);
+            else if (role == FV_DOFFSET) {
+                sum[2 * t] += horizontal * m * here * fabs(x[in] * w[filter]);
+                sum[2 * t + 1] += vertical * m * here * fabs(x[in] * w[filter]);
+            }
+        }
+    }
+}
+
 static void add_pooled(const fv_maxpool *d, void *const at[FV_ROLES], double *sum) {
     const double *dy = at[FV_DY];
     const int64_t height = fv_maxpool_p(d), width = fv_maxpool_q(d);
@@ -98,7 +143,7 @@ typedef struct bound_case {
     const char *text;
     fv_pass pass;
     fv_role role;
-    int terms; /* K; softmax has no use for it */
+    int terms; /* K, and 8 for a deformable convolution; softmax has no use for it */
 } bound_case;
 
 static void derive_bounds(const bound_case *c, const fv_operation *op, void *const at[FV_ROLES], const double *result,
@@ -109,6 +154,8 @@ static void derive_bounds(const bound_case *c, const fv_operation *op, void *con
     const fv_conv2d dense = {l->n, l->c, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, l->k, 1, l->bias, l->dtype};
     if (op->kind == FV_CONV2D)
         add_products(&op->conv2d, c->role, at, bound);
+    else if (op->kind == FV_DEFORMABLE)
+        add_deformed(&op->deformable, c->role, at, bound);
     else if (op->kind == FV_LINEAR)
         add_products(&dense, c->role, at, bound);
     else if (op->kind == FV_MAXPOOL)
@@ -221,6 +268,9 @@ static void check_bound(const bound_case *c) {
 static void bounds_hold(void **state) {
     (void)state;
 #define GROUPED "conv2d n=2 c=4 h=7 w=6 k=6 kernel=3x2 stride=2x1 pad=1,0,1,2 dilation=1x2 groups=2 bias=1"
+#define DEFORMED                                                                                                       \
+    "conv2d_deformable n=2 c=4 h=7 w=6 k=6 kernel=3x2 stride=2x1 pad=1,0,1,2 dilation=1x2 groups=2 offset_groups=2 "   \
+    "bias=1"
 #define SGD "sgd elements=50 decayed=20 momentum=0.9 weight_decay=0.1"
 #define ADAM "adam elements=50 decayed=20 weight_decay=0.1"
     static const bound_case cases[] = {
@@ -232,6 +282,14 @@ static void bounds_hold(void **state) {
         {GROUPED, FV_BACKWARD_WEIGHTS, FV_DW, 2 * 3 * 7},
         {GROUPED, FV_BACKWARD_WEIGHTS, FV_DB, 2 * 3 * 7},
         {GROUPED " dtype=f64", FV_FORWARD, FV_Y, 13},
+        {DEFORMED " mask=1", FV_FORWARD, FV_Y, 8 + 4 * 12 + 1},
+        {DEFORMED " mask=1", FV_BACKWARD_DATA, FV_DX, 8 + 21 * 6 * 3},
+        {DEFORMED " mask=1", FV_BACKWARD_DATA, FV_DOFFSET, 8 + 4 * 3 * 2},
+        {DEFORMED " mask=1", FV_BACKWARD_DATA, FV_DMASK, 8 + 4 * 3 * 2},
+        {DEFORMED, FV_BACKWARD_DATA, FV_DOFFSET, 8 + 4 * 3 * 2},
+        {DEFORMED " dtype=f64", FV_BACKWARD_DATA, FV_DOFFSET, 8 + 4 * 3 * 2},
+        {DEFORMED, FV_BACKWARD_WEIGHTS, FV_DW, 8 + 4 * 2 * 21},
+        {DEFORMED, FV_BACKWARD_WEIGHTS, FV_DB, 2 * 21},
         {"linear n=3 c=40 k=5", FV_FORWARD, FV_Y, 40},
         {"linear n=3 c=40 k=5 bias=1", FV_FORWARD, FV_Y, 41},
         {"linear n=3 c=40 k=5 bias=1", FV_BACKWARD_DATA, FV_DX, 5},
