@@ -48,6 +48,6 @@ void fv_draw_window(fv_draw *d, fv_window2d *window);
 typedef void fv_draw_operation(fv_draw *d, fv_operation *op);
 fv_draw_operation fv_draw_conv2d, fv_draw_transposed, fv_draw_separable, fv_draw_maxpool, fv_draw_linear, fv_draw_relu,
     fv_draw_softmax_xent, fv_draw_batch, fv_draw_sgd, fv_draw_adam;
-fv_draw_operation fv_draw_batchnorm, fv_draw_dropout, fv_draw_concat, fv_draw_add, fv_draw_flatten;
+fv_draw_operation fv_draw_deformable, fv_draw_batchnorm, fv_draw_dropout, fv_draw_concat, fv_draw_add, fv_draw_flatten;
 
 #endif

@@ -13,6 +13,7 @@ enum {
     MOST_ELEMENTS = 100000,       /* of any tensor */
     MOST_TILE_PRODUCTS = 2000000, /* what a filter gradient in whole tiles of 32 x 32 x 16 multiplies */
     MOST_TURNS = 250,             /* of the blocks of a kernel that must have that many */
+    MOST_TAP_THREADS = 40000,     /* that the gradients by offsets take */
     LARGE_TIMES = 10,
     LARGE_PERCENT = 2,
     BLIND_PERCENT = 10, /* of the windows that never meet the image, how many are kept */
@@ -38,6 +39,7 @@ static const struct {
     [FV_CONV2D] = {50, fv_draw_conv2d},
     [FV_TRANSPOSED] = {10, fv_draw_transposed},
     [FV_SEPARABLE] = {8, fv_draw_separable},
+    [FV_DEFORMABLE] = {8, fv_draw_deformable},
     [FV_MAXPOOL] = {20, fv_draw_maxpool},
     [FV_LINEAR] = {10, fv_draw_linear},
     [FV_RELU] = {4, fv_draw_relu},
@@ -77,7 +79,7 @@ static bool is_convolution(const fv_operation *op, fv_operation *conv) {
 /* Whether the results can be anything but zeros, which prove little. */
 static bool says_something(const fv_operation *op) {
     fv_operation sliding;
-    if (!is_convolution(op, &sliding) && op->kind != FV_SEPARABLE && op->kind != FV_MAXPOOL)
+    if (!is_convolution(op, &sliding) && op->kind > FV_UNPOOL) /* the kinds up to it have a window */
         return true;
     const fv_axis v = fv_window_vertical(&sliding.window), h = fv_window_horizontal(&sliding.window);
     return meets_image(&v) && meets_image(&h);
@@ -96,6 +98,17 @@ static int64_t tile_products(const fv_conv2d *d) {
 /* Blocks of a gradient that is gathered by residues of the stride, times their turns over chunks of 16 channels. */
 static int64_t block_turns(const fv_conv2d *d) {
     return d->n * d->groups * d->stride_h * d->stride_w * fv_round_up(d->k / d->groups, 16) / 16;
+}
+
+/* The same of a deformable convolution's dx, gathered by tiles of 8 x 8 pixels from 256 taps at a time, and threads that
+ * add up what taps give over their channels. */
+static bool few_taps(const fv_operation *op, int64_t times) {
+    const fv_deformable *d = &op->deformable;
+    const int64_t channels = d->c / d->offset_groups,
+                  taps = fv_window_p(&op->window) * fv_window_q(&op->window) * d->r * d->s;
+    const int64_t tiles = fv_round_up(d->h, 8) / 8 * (fv_round_up(d->w, 8) / 8) * (fv_round_up(channels, 64) / 64);
+    return d->n * d->offset_groups * tiles * (fv_round_up(taps, 256) / 256) <= times * MOST_TURNS &&
+           d->n * d->offset_groups * taps * fv_min(channels, 16) <= times * MOST_TAP_THREADS;
 }
 
 static bool small_enough(const fv_operation *op, int64_t times) {
@@ -118,6 +131,8 @@ static bool small_enough(const fv_operation *op, int64_t times) {
         if (tile_products(&stages[1]) > times * MOST_TILE_PRODUCTS)
             return false;
     }
+    if (op->kind == FV_DEFORMABLE && !few_taps(op, times))
+        return false;
     return macs <= times * MOST_MACS;
 }
 

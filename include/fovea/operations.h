@@ -147,9 +147,10 @@ typedef struct fv_unshared {
  * but tap (r,s) reads x at a place that is moved by an offset, between pixels bilinearly, and weighs it by the mask:
  * y[n,p,q,k] = b[k] + sum_{r,s,c} w[k,r,s,c] * mask[n,p,q,t] * X(p*stride_h + r*dilation_h - pad_top + offset[n,p,q,2t],
  *                                                   q*stride_w + s*dilation_w - pad_left + offset[n,p,q,2t+1])
- * with t = (c's offset group * r + r) * s + s, and X(i,j) = sum over pixels (a,b) of
+ * with t = (i*R + r)*S + s, i the offset group of the channel that x is read at; and X(i,j) = sum over pixels (a,b) of
  * max(0, 1-|a-i|) * max(0, 1-|b-j|) * x[n,a,b,c]; pixels outside the image are 0. The offset's gradient at a place on the
- * grid is that of the side of larger coordinates. */
+ * grid is that of the side of larger coordinates. An offset that is infinite or NaN moves its tap out of the image: it
+ * reads 0, and no gradient comes from it. */
 typedef struct fv_deformable {
     int64_t n, c, h, w, r, s; /* as in fv_window2d, up to dilation_w */
     int64_t stride_h, stride_w;
