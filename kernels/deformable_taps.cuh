@@ -70,9 +70,9 @@ struct tap_corners {
 __device__ inline tap_corners tap_load(const fv_conv2d &d, const float *image, const tap_place &t) {
     const bool top = t.row >= 0, bottom = t.row + 1 >= 0 && t.row + 1 < d.h;
     const bool left = t.col >= 0, right = t.col + 1 >= 0 && t.col + 1 < d.w;
-    const float *const first = image + (t.row * d.w + t.col) * d.c;
-    return {{{top && left ? first[0] : 0.0f, top && right ? first[d.c] : 0.0f},
-             {bottom && left ? first[d.w * d.c] : 0.0f, bottom && right ? first[(d.w + 1) * d.c] : 0.0f}}};
+    const int64_t first = (t.row * d.w + t.col) * d.c, below = first + d.w * d.c;
+    return {{{top && left ? image[first] : 0.0f, top && right ? image[first + d.c] : 0.0f},
+             {bottom && left ? image[below] : 0.0f, bottom && right ? image[below + d.c] : 0.0f}}};
 }
 
 /* x as the taps read it. */

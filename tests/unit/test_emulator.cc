@@ -36,6 +36,12 @@ __global__ void shuffles(int *swapped, double *shifted) {
     __syncwarp();
 }
 
+__global__ void ballots(int *counted) {
+    const int t = static_cast<int>(threadIdx.x);
+    const unsigned thirds = __ballot_sync(0xffffffffu, t % 3 == 0);
+    counted[t] = __popc(thirds & ((1u << t % 32) - 1));
+}
+
 __global__ void visit(int *visits) {
     const unsigned thread = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
     const unsigned block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
@@ -137,6 +143,20 @@ void test_shuffles(void **) {
         for (int t = 0; t < THREADS; ++t) {
             assert_int_equal(swapped[t], 10 * (t ^ 5));
             assert_true(shifted[t] == 0.5 * (t % 32 + 3 < 32 ? t + 3 : t));
+        }
+        fv_context_destroy(context);
+    }
+}
+
+void test_ballots(void **) {
+    for (int order = 0; order < ORDERS; ++order) {
+        fv_context *context = open_emulator(order);
+        int counted[THREADS];
+        assert_int_equal(FV_LAUNCH(context, ballots, 1, THREADS, 0, counted), FV_OK);
+        for (int t = 0, count = 0; t < THREADS; ++t) {
+            count = t % 32 == 0 ? 0 : count;
+            assert_int_equal(counted[t], count);
+            count += t % 3 == 0;
         }
         fv_context_destroy(context);
     }
@@ -366,6 +386,7 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_block_reduction),
         cmocka_unit_test(test_shuffles),
+        cmocka_unit_test(test_ballots),
         cmocka_unit_test(test_every_thread_runs_once),
         cmocka_unit_test(test_thread_orders),
         cmocka_unit_test(test_runs_vary),
