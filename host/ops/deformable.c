@@ -28,9 +28,7 @@ static fv_status validate(const fv_operation *op) {
     FV_TRY(fv_require_flag(name, "mask", d->mask));
     FV_TRY(fv_require_flag(name, "bias", d->bias));
     const int64_t p = fv_window_p(&op->window), q = fv_window_q(&op->window);
-    FV_TRY(fv_require_product(name, "the number of offsets",
-                              (const int64_t[]){d->n, p, q, d->offset_groups, d->r, d->s, 2}, 7));
-    /* four times, as a tap reads four pixels: see reduction() */
+    /* four pixels for each; there are fewer offsets than these, as offset_groups <= c <= k*c/groups */
     return fv_require_product(name, "the number of pixels read by multiply-accumulates",
                               (const int64_t[]){d->n, p, q, d->k, d->r, d->s, d->c / d->groups, 4}, 8);
 }

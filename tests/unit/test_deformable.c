@@ -189,6 +189,8 @@ static void wrong_descriptors_are_refused(void **state) {
         {"c=3 groups=2", "conv2d_deformable: groups=2 must divide c=3 and k=2"},
         {"c=2 mask=2", "conv2d_deformable: mask=2 must be 0 or 1"},
         {"c=2 bias=-1", "conv2d_deformable: bias=-1 must be 0 or 1"},
+        {"c=1000000000000 n=1000000",
+         "conv2d_deformable: the number of pixels read by multiply-accumulates exceeds 2^62"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         char text[128];
