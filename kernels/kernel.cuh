@@ -117,6 +117,9 @@ extern const fv_kernel dropout_kernels[];
 extern const fv_kernel concat_kernels[];
 extern const fv_kernel add_kernels[];
 extern const fv_kernel flatten_kernels[];
+extern const fv_kernel avgpool_kernels[];
+extern const fv_kernel unpool_kernels[];
+extern const fv_kernel upsample_kernels[];
 
 } // namespace FV_NAMESPACE
 

@@ -1,38 +1,37 @@
 /* maxpool: y[n,p,q,c] = the largest x under the window, argmax its position r*S + s there. x and dx are [n,h,w,c], y,
  * dy and argmax [n,p,q,c]; argmax is u8 for windows of at most 256 positions, else i32. The first of equals in
- * row-major order wins, padding never does; a window wholly in the padding gives -inf and 0. Any geometry. A NaN wins
- * only where it comes first.
+ * row-major order wins, padding never does; a window wholly in the padding gives -inf and 0. Any geometry, ceil mode
+ * too: what lies beyond the padding is not looked at either. A NaN wins only where it comes first (direct).
  *
  * Backward is a gather: a thread owns one input pixel and visits the windows that cover it, adding dy where argmax
  * points back to the pixel. No atomics, so it is deterministic, and dx need not be cleared first. A window wholly in
  * the padding points to a position in the padding, which no thread owns.
  *
- * Variant
- *     direct   one thread per element, neighbours on neighbouring channels, so every access is coalesced. Elements are
- *              counted in 32 bits where they fit, since a 64-bit division costs several times a 32-bit one. */
-#include "kernel.cuh"
+ * Variants
+ *     global   windows that are the whole unpadded image. Forward: one block per image and 32 channels; its eight rows
+ *              share the pixels out and meet in a tree, so that an image of one output pixel still has eight loads in
+ *              flight per channel. Backward: one thread per element, which looks at one window and not at each of its
+ *              taps. Fewer than 32 channels leave lanes idle.
+ *     direct   one thread per element or per four channels (lanes.cuh), neighbours on neighbouring channels, so every
+ *              access is coalesced. */
+#include "pooling.cuh"
 
 namespace FV_NAMESPACE {
 
 namespace {
 
-/* The geometry in the type that counts elements. */
-template <typename INDEX>
-struct pool_geometry {
-    INDEX images, channels, h, w, p, q;
-    int r, s, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
-};
-
-template <typename INDEX, typename POSITION>
+template <typename INDEX, int LANES, typename POSITION>
 __global__ void maxpool_forward_direct_kernel(pool_geometry<INDEX> d, const float *x, float *y, POSITION *argmax) {
     const int64_t elements = static_cast<int64_t>(d.images) * d.p * d.q * d.channels;
     for (int64_t i = thread_index(); i < elements; i += thread_count()) {
-        const INDEX pixel = static_cast<INDEX>(i) / d.channels, c = static_cast<INDEX>(i) % d.channels;
-        const INDEX line = pixel / d.q, image = line / d.p;
-        const int first_row = static_cast<int>(line % d.p) * d.stride_h - d.pad_top;
-        const int first_col = static_cast<int>(pixel % d.q) * d.stride_w - d.pad_left;
-        float best = -INFINITY;
-        int position = -1;
+        const image_place<INDEX> at = image_place_of(static_cast<INDEX>(i), d.channels, d.p, d.q);
+        const int first_row = at.row * d.stride_h - d.pad_top, first_col = at.col * d.stride_w - d.pad_left;
+        channel_lanes<float, LANES> best;
+        int position[LANES];
+        for (int l = 0; l < LANES; ++l) {
+            best.at[l] = -INFINITY;
+            position[l] = -1;
+        }
         for (int r = 0; r < d.r; ++r) {
             const int row = first_row + r * d.dilation_h;
             if (row < 0 || row >= d.h)
@@ -41,108 +40,147 @@ __global__ void maxpool_forward_direct_kernel(pool_geometry<INDEX> d, const floa
                 const int col = first_col + s * d.dilation_w;
                 if (col < 0 || col >= d.w)
                     continue;
-                const float value = x[((image * d.h + row) * d.w + col) * d.channels + c];
-                if (position < 0 || value > best) {
-                    best = value;
-                    position = r * d.s + s;
-                }
+                const auto value = load_lanes<LANES>(x, ((at.image * d.h + row) * d.w + col) * d.channels + at.c);
+                FV_UNROLL
+                for (int l = 0; l < LANES; ++l)
+                    if (position[l] < 0 || value.at[l] > best.at[l]) {
+                        best.at[l] = value.at[l];
+                        position[l] = r * d.s + s;
+                    }
             }
         }
-        y[i] = best;
-        argmax[i] = static_cast<POSITION>(position < 0 ? 0 : position);
+        channel_lanes<POSITION, LANES> positions;
+        for (int l = 0; l < LANES; ++l)
+            positions.at[l] = static_cast<POSITION>(position[l] < 0 ? 0 : position[l]);
+        store_lanes(y, i, best);
+        store_lanes(argmax, i, positions);
     }
 }
 
-template <typename INDEX, typename POSITION>
+template <typename INDEX, int LANES, typename POSITION>
 __global__ void maxpool_backward_data_direct_kernel(pool_geometry<INDEX> d, const POSITION *argmax, const float *dy,
                                                     float *dx) {
     const int64_t elements = static_cast<int64_t>(d.images) * d.h * d.w * d.channels;
     for (int64_t i = thread_index(); i < elements; i += thread_count()) {
-        const INDEX pixel = static_cast<INDEX>(i) / d.channels, c = static_cast<INDEX>(i) % d.channels;
-        const INDEX line = pixel / d.w, image = line / d.h;
-        const int row = static_cast<int>(line % d.h) + d.pad_top, col = static_cast<int>(pixel % d.w) + d.pad_left;
-        float sum = 0;
+        const image_place<INDEX> at = image_place_of(static_cast<INDEX>(i), d.channels, d.h, d.w);
+        channel_lanes<float, LANES> sum = {};
         for (int r = 0; r < d.r; ++r) {
-            const int down = row - r * d.dilation_h; /* stride * the window that has the pixel under its row r */
-            if (down < 0 || down % d.stride_h != 0 || down / d.stride_h >= d.p)
+            const int p = pool_window_at(at.row + d.pad_top, r, d.dilation_h, d.stride_h, static_cast<int>(d.p));
+            if (p < 0)
                 continue;
             for (int s = 0; s < d.s; ++s) {
-                const int across = col - s * d.dilation_w;
-                if (across < 0 || across % d.stride_w != 0 || across / d.stride_w >= d.q)
+                const int q = pool_window_at(at.col + d.pad_left, s, d.dilation_w, d.stride_w, static_cast<int>(d.q));
+                if (q < 0)
                     continue;
-                const INDEX window = ((image * d.p + down / d.stride_h) * d.q + across / d.stride_w) * d.channels + c;
-                if (argmax[window] == r * d.s + s)
-                    sum += dy[window];
+                const INDEX window = ((at.image * d.p + p) * d.q + q) * d.channels + at.c;
+                const auto position = load_lanes<LANES>(argmax, window);
+                const auto gradient = load_lanes<LANES>(dy, window);
+                FV_UNROLL
+                for (int l = 0; l < LANES; ++l)
+                    sum.at[l] += position.at[l] == r * d.s + s ? gradient.at[l] : 0.0f;
             }
         }
-        dx[i] = sum;
+        store_lanes(dx, i, sum);
     }
 }
 
-template <typename INDEX>
-pool_geometry<INDEX> geometry_of(const fv_maxpool &d) {
-    return {.images = static_cast<INDEX>(d.n),
-            .channels = static_cast<INDEX>(d.c),
-            .h = static_cast<INDEX>(d.h),
-            .w = static_cast<INDEX>(d.w),
-            .p = static_cast<INDEX>(fv_maxpool_p(&d)),
-            .q = static_cast<INDEX>(fv_maxpool_q(&d)),
-            .r = static_cast<int>(d.r),
-            .s = static_cast<int>(d.s),
-            .stride_h = static_cast<int>(d.stride_h),
-            .stride_w = static_cast<int>(d.stride_w),
-            .pad_top = static_cast<int>(d.pad_top),
-            .pad_left = static_cast<int>(d.pad_left),
-            .dilation_h = static_cast<int>(d.dilation_h),
-            .dilation_w = static_cast<int>(d.dilation_w)};
+/* ---- global */
+
+struct candidate {
+    float value;
+    int position; /* -1: none */
+};
+
+/* The larger value; the earlier position on ties. */
+struct better {
+    __device__ candidate operator()(candidate a, candidate b) const {
+        const bool second =
+            b.position >= 0 && (a.position < 0 || b.value > a.value || (b.value == a.value && b.position < a.position));
+        return second ? b : a;
+    }
+};
+
+template <typename POSITION>
+__global__ void __launch_bounds__(GLOBAL_THREADS)
+    maxpool_forward_global_kernel(int64_t images, int64_t pixels, int64_t channels, const float *x, float *y,
+                                  POSITION *argmax) {
+    __shared__ candidate found[GLOBAL_ROWS][WARP];
+    const int64_t tiles_per_image = ceil_div(channels, WARP), tiles = images * tiles_per_image;
+    for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+        const int64_t image = tile / tiles_per_image, c = tile % tiles_per_image * WARP + threadIdx.x;
+        candidate best = {-INFINITY, -1};
+        for (int64_t pixel = threadIdx.y; c < channels && pixel < pixels; pixel += GLOBAL_ROWS)
+            best = better()(best, {x[(image * pixels + pixel) * channels + c], static_cast<int>(pixel)});
+        best = pool_global_join(found, best, better());
+        if (threadIdx.y == 0 && c < channels) {
+            y[image * channels + c] = best.value;
+            argmax[image * channels + c] = static_cast<POSITION>(best.position);
+        }
+    }
 }
 
-int64_t input_elements(const fv_maxpool &d) {
-    return d.n * d.h * d.w * d.c;
+template <typename INDEX, int LANES, typename POSITION>
+__global__ void maxpool_backward_data_global_kernel(INDEX images, INDEX pixels, INDEX channels, const POSITION *argmax,
+                                                    const float *dy, float *dx) {
+    const int64_t elements = static_cast<int64_t>(images) * pixels * channels;
+    for (int64_t i = thread_index(); i < elements; i += thread_count()) {
+        const INDEX pixel = static_cast<INDEX>(i) / channels, c = static_cast<INDEX>(i) % channels;
+        const INDEX window = pixel / pixels * channels + c;
+        const auto position = load_lanes<LANES>(argmax, window);
+        channel_lanes<float, LANES> gradient = load_lanes<LANES>(dy, window);
+        FV_UNROLL
+        for (int l = 0; l < LANES; ++l)
+            if (position.at[l] != pixel % pixels)
+                gradient.at[l] = 0.0f;
+        store_lanes(dx, i, gradient);
+    }
 }
 
-int64_t output_elements(const fv_maxpool &d) {
-    return d.n * fv_maxpool_p(&d) * fv_maxpool_q(&d) * d.c;
-}
-
-bool fits_32_bits(const fv_maxpool &d) {
-    return input_elements(d) <= INT32_MAX && output_elements(d) <= INT32_MAX;
-}
-
-template <typename INDEX, typename POSITION>
-fv_status launch_forward(fv_context *context, const fv_maxpool &d, const fv_buffers *buffers) {
-    return FV_LAUNCH(context, (maxpool_forward_direct_kernel<INDEX, POSITION>), elementwise_grid(output_elements(d)),
-                     ELEMENTWISE_THREADS, 0, geometry_of<INDEX>(d), input(buffers, FV_X), output(buffers, FV_Y),
-                     output<POSITION>(buffers, FV_ARGMAX));
-}
-
-template <typename INDEX, typename POSITION>
-fv_status launch_backward(fv_context *context, const fv_maxpool &d, const fv_buffers *buffers) {
-    return FV_LAUNCH(context, (maxpool_backward_data_direct_kernel<INDEX, POSITION>),
-                     elementwise_grid(input_elements(d)), ELEMENTWISE_THREADS, 0, geometry_of<INDEX>(d),
-                     input<POSITION>(buffers, FV_ARGMAX), input(buffers, FV_DY), output(buffers, FV_DX));
-}
+/* ---- launchers */
 
 fv_status maxpool_forward_direct(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
-    const fv_maxpool &d = op->maxpool;
-    if (d.n == 0)
-        return FV_OK;
-    if (fv_maxpool_argmax(&d) == FV_U8)
-        return fits_32_bits(d) ? launch_forward<int32_t, uint8_t>(context, d, buffers)
-                               : launch_forward<int64_t, uint8_t>(context, d, buffers);
-    return fits_32_bits(d) ? launch_forward<int32_t, int32_t>(context, d, buffers)
-                           : launch_forward<int64_t, int32_t>(context, d, buffers);
+    const fv_pool2d &d = op->pool;
+    return pool_dispatch_argmax(d, buffers, [&]<typename INDEX, int LANES, typename POSITION>() {
+        return FV_LAUNCH(context, (maxpool_forward_direct_kernel<INDEX, LANES, POSITION>),
+                         elementwise_grid(pool_output_elements(d) / LANES), ELEMENTWISE_THREADS, 0,
+                         pool_geometry_of<INDEX>(d, LANES), input(buffers, FV_X), output(buffers, FV_Y),
+                         output<POSITION>(buffers, FV_ARGMAX));
+    });
 }
 
 fv_status maxpool_backward_data_direct(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
-    const fv_maxpool &d = op->maxpool;
+    const fv_pool2d &d = op->pool;
+    return pool_dispatch_argmax(d, buffers, [&]<typename INDEX, int LANES, typename POSITION>() {
+        return FV_LAUNCH(context, (maxpool_backward_data_direct_kernel<INDEX, LANES, POSITION>),
+                         elementwise_grid(pool_input_elements(d) / LANES), ELEMENTWISE_THREADS, 0,
+                         pool_geometry_of<INDEX>(d, LANES), input<POSITION>(buffers, FV_ARGMAX), input(buffers, FV_DY),
+                         output(buffers, FV_DX));
+    });
+}
+
+template <typename POSITION>
+fv_status run_forward_global(fv_context *context, const fv_pool2d &d, const fv_buffers *buffers) {
+    return FV_LAUNCH(context, (maxpool_forward_global_kernel<POSITION>), pool_global_grid(d), dim3(WARP, GLOBAL_ROWS),
+                     0, d.n, d.h * d.w, d.c, input(buffers, FV_X), output(buffers, FV_Y),
+                     output<POSITION>(buffers, FV_ARGMAX));
+}
+
+fv_status maxpool_forward_global(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    const fv_pool2d &d = op->pool;
     if (d.n == 0)
         return FV_OK;
-    if (fv_maxpool_argmax(&d) == FV_U8)
-        return fits_32_bits(d) ? launch_backward<int32_t, uint8_t>(context, d, buffers)
-                               : launch_backward<int64_t, uint8_t>(context, d, buffers);
-    return fits_32_bits(d) ? launch_backward<int32_t, int32_t>(context, d, buffers)
-                           : launch_backward<int64_t, int32_t>(context, d, buffers);
+    return fv_pool_argmax(&d) == FV_U8 ? run_forward_global<uint8_t>(context, d, buffers)
+                                       : run_forward_global<int32_t>(context, d, buffers);
+}
+
+fv_status maxpool_backward_data_global(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    const fv_pool2d &d = op->pool;
+    return pool_dispatch_argmax(d, buffers, [&]<typename INDEX, int LANES, typename POSITION>() {
+        return FV_LAUNCH(context, (maxpool_backward_data_global_kernel<INDEX, LANES, POSITION>),
+                         elementwise_grid(pool_input_elements(d) / LANES), ELEMENTWISE_THREADS, 0,
+                         static_cast<INDEX>(d.n), static_cast<INDEX>(d.h * d.w), static_cast<INDEX>(d.c / LANES),
+                         input<POSITION>(buffers, FV_ARGMAX), input(buffers, FV_DY), output(buffers, FV_DX));
+    });
 }
 
 } // namespace
@@ -151,10 +189,26 @@ const fv_kernel maxpool_kernels[] = {
     {.kind = FV_MAXPOOL,
      .pass = FV_FORWARD,
      .dtype = FV_F32,
+     .name = "global",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = pool_global_supports,
+     .run = maxpool_forward_global},
+    {.kind = FV_MAXPOOL,
+     .pass = FV_FORWARD,
+     .dtype = FV_F32,
      .name = "direct",
      .min_capability = 80,
      .deterministic = true,
      .run = maxpool_forward_direct},
+    {.kind = FV_MAXPOOL,
+     .pass = FV_BACKWARD_DATA,
+     .dtype = FV_F32,
+     .name = "global",
+     .min_capability = 80,
+     .deterministic = true,
+     .supports = pool_global_supports,
+     .run = maxpool_backward_data_global},
     {.kind = FV_MAXPOOL,
      .pass = FV_BACKWARD_DATA,
      .dtype = FV_F32,

@@ -1,6 +1,5 @@
 /* avgpool: see fv_avgpool in include/fovea/operations.h. */
-#include <math.h>
-
+#include "base/checked.h"
 #include "base/error.h"
 #include "ops/op.h"
 
@@ -30,20 +29,36 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
     return (int)(end - specs);
 }
 
-/* Two more for the division: dividing rounds once, multiplying by a rounded reciprocal twice. */
-static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
-    (void)pass, (void)role;
-    return op->pool.r * op->pool.s + 2;
+/* The most positions of a window that lie in the image, or, going back, the most windows that cover a pixel. */
+static int64_t most_terms(const fv_operation *op, fv_pass pass) {
+    const fv_pool2d *d = &op->pool;
+    return pass == FV_FORWARD ? fv_min(d->r, d->h) * fv_min(d->s, d->w)
+                              : fv_min(d->r, fv_pool_p(d)) * fv_min(d->s, fv_pool_q(d));
 }
 
-/* Exact where every divisor is the same power of two. */
+/* Two more for the division: dividing rounds once, multiplying by a rounded reciprocal twice. */
+static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
+    (void)role;
+    return most_terms(op, pass) + 2;
+}
+
+/* The largest of an axis's divisors if all are powers of two, else 0. Windows that lose no position all have the same
+ * one; others may have any down to 0, which is nowhere divided by. */
+static double divisor(const fv_axis *axis, int64_t include_pad) {
+    fv_axis without = *axis;
+    without.ceil = 0;
+    const bool whole =
+        fv_axis_output(axis) == fv_axis_output(&without) && (include_pad || axis->pad_before + axis->pad_after == 0);
+    const bool power = (axis->filter & (axis->filter - 1)) == 0;
+    return whole ? power * (double)axis->filter : axis->filter <= 2 ? (double)axis->filter : 0;
+}
+
+/* Results are multiples of 1/grain. Forward they are at most as large as the inputs, and the sum before its division,
+ * divided by so much, has the same multiples and limit; backward they add up. */
 static fv_exactness exactness(const fv_operation *op, fv_pass pass) {
-    const fv_avgpool *d = &op->avgpool;
-    (void)pass;
-    int exponent;
-    const double positions = (double)(d->r * d->s);
-    const bool whole = !d->ceil && (d->include_pad || d->pad_top + d->pad_bottom + d->pad_left + d->pad_right == 0);
-    return (fv_exactness){positions, 1, whole && frexp(positions, &exponent) == 0.5 ? positions : 0};
+    const fv_axis v = fv_pool_vertical(&op->pool), h = fv_pool_horizontal(&op->pool);
+    const double grain = divisor(&v, op->avgpool.include_pad) * divisor(&h, op->avgpool.include_pad);
+    return (fv_exactness){pass == FV_FORWARD ? 1 : (double)most_terms(op, pass), 1, grain};
 }
 
 const fv_op_info fv_avgpool_info = {

@@ -1,4 +1,5 @@
 /* maxpool: see fv_maxpool in include/fovea/operations.h. */
+#include "base/checked.h"
 #include "ops/op.h"
 
 static const fv_field fields[] = {
@@ -37,9 +38,10 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
 }
 
 static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
+    const fv_pool2d *d = &op->pool;
     (void)role;
     /* Going back, an input may have been the maximum of every window that covers it. */
-    return pass == FV_FORWARD ? 0 : op->maxpool.r * op->maxpool.s;
+    return pass == FV_FORWARD ? 0 : fv_min(d->r, fv_pool_p(d)) * fv_min(d->s, fv_pool_q(d));
 }
 
 const fv_op_info fv_maxpool_info = {

@@ -167,7 +167,8 @@ typedef struct fv_deformable {
 /* A pooling window: the members that maxpool, avgpool and unpool begin with. With `ceil` the last window may reach beyond
  * the padding, if it begins within the image or the padding before it: output height
  * ceil((h + pad_top + pad_bottom - dilation_h*(r-1) - 1) / stride_h) + 1, less 1 if that window begins behind the image.
- * The text form takes kernel=global for a window as large as the image. */
+ * (Where whole windows lie in the padding at the end, that can be fewer than without ceil.) The text form takes
+ * kernel=global for a window as large as the image. */
 typedef struct fv_pool2d {
     int64_t n, c, h, w, r, s; /* as in fv_window2d, up to dilation_w */
     int64_t stride_h, stride_w;
@@ -204,7 +205,8 @@ typedef struct fv_avgpool {
 /* Max-unpooling (Zeiler and Fergus 2014, arXiv:1311.2901): the descriptor is that of the maxpool to be undone; x and
  * argmax are [n,p,q,c], y is [n,h,w,c]: the pixel at position argmax of a window gets the window's x. Of several windows
  * that name a pixel the first in row-major order gives its value (after a maxpool all have the same); pixels that none
- * names are 0. A position in the padding is nowhere. Backward: dx = dy at the pixel that the window's x went to, else 0. */
+ * names are 0. A position in the padding or outside of the window is nowhere. Backward: dx = dy at the pixel that the
+ * window's x went to; 0 if it went nowhere, or the pixel has its value from an earlier window. */
 typedef struct fv_unpool {
     int64_t n, c, h, w, r, s; /* as in fv_pool2d, up to ceil */
     int64_t stride_h, stride_w;

@@ -1,0 +1,123 @@
+/* unpool: undoes a maxpool of the same descriptor. x, dx and argmax are [n,p,q,c], y and dy [n,h,w,c]; argmax is u8 for
+ * windows of at most 256 positions, else i32. The pixel at position argmax of a window gets the window's x; of several
+ * windows that name a pixel the first in row-major order gives its value; pixels that none names are 0. A position in
+ * the padding, or outside of the window, is nowhere. Backward: dx = dy at the pixel that the window's x went to, and 0
+ * for a window that named a pixel in vain.
+ *
+ * Both passes gather. Forward a thread owns one pixel, visits the windows that cover it in row-major order and stops at
+ * the first that names it. Backward a thread owns one window and asks the same question of the pixel that it names: is
+ * the first one me? So nothing is written twice, there are no atomics, and both are deterministic. Any geometry. No
+ * vendor has this operation.
+ *
+ * Variant
+ *     direct   one thread per element, neighbours on neighbouring channels: coalesced, but for the reads of dy, whose
+ *              pixels differ from channel to channel. Where windows do not overlap each thread reads one argmax. */
+#include "pooling.cuh"
+
+namespace FV_NAMESPACE {
+
+namespace {
+
+/* The first window in row-major order that names a pixel, as its place in argmax; -1 if none does. The last taps belong
+ * to the first windows. */
+template <typename INDEX, typename POSITION>
+__device__ int64_t first_to_name(const pool_geometry<INDEX> &d, const POSITION *argmax, INDEX image, int row, int col,
+                                 INDEX c) {
+    for (int r = d.r - 1; r >= 0; --r) {
+        const int p = pool_window_at(row + d.pad_top, r, d.dilation_h, d.stride_h, static_cast<int>(d.p));
+        if (p < 0)
+            continue;
+        for (int s = d.s - 1; s >= 0; --s) {
+            const int q = pool_window_at(col + d.pad_left, s, d.dilation_w, d.stride_w, static_cast<int>(d.q));
+            if (q < 0)
+                continue;
+            const INDEX window = ((image * d.p + p) * d.q + q) * d.channels + c;
+            if (argmax[window] == r * d.s + s)
+                return window;
+        }
+    }
+    return -1;
+}
+
+template <typename INDEX, typename POSITION>
+__global__ void unpool_forward_direct_kernel(pool_geometry<INDEX> d, const float *x, const POSITION *argmax, float *y) {
+    const int64_t elements = static_cast<int64_t>(d.images) * d.h * d.w * d.channels;
+    for (int64_t i = thread_index(); i < elements; i += thread_count()) {
+        const image_place<INDEX> at = image_place_of(static_cast<INDEX>(i), d.channels, d.h, d.w);
+        const int64_t window = first_to_name(d, argmax, at.image, at.row, at.col, at.c);
+        y[i] = window < 0 ? 0.0f : x[window];
+    }
+}
+
+template <typename INDEX, typename POSITION>
+__global__ void unpool_backward_data_direct_kernel(pool_geometry<INDEX> d, const POSITION *argmax, const float *dy,
+                                                   float *dx) {
+    const int64_t elements = static_cast<int64_t>(d.images) * d.p * d.q * d.channels;
+    for (int64_t i = thread_index(); i < elements; i += thread_count()) {
+        const image_place<INDEX> at = image_place_of(static_cast<INDEX>(i), d.channels, d.p, d.q);
+        const int position = argmax[i];
+        float gradient = 0;
+        if (position >= 0 && position < d.r * d.s) {
+            const int row = at.row * d.stride_h + position / d.s * d.dilation_h - d.pad_top;
+            const int col = at.col * d.stride_w + position % d.s * d.dilation_w - d.pad_left;
+            if (row >= 0 && row < d.h && col >= 0 && col < d.w &&
+                first_to_name(d, argmax, at.image, row, col, at.c) == i)
+                gradient = dy[((at.image * d.h + row) * d.w + col) * d.channels + at.c];
+        }
+        dx[i] = gradient;
+    }
+}
+
+/* Calls launch.operator()<INDEX, POSITION>() with what suits the operation. */
+template <typename F>
+fv_status dispatch(const fv_pool2d &d, const F &launch) {
+    if (d.n == 0)
+        return FV_OK;
+    if (fv_pool_argmax(&d) == FV_U8)
+        return pool_fits_32_bits(d) ? launch.template operator()<int32_t, uint8_t>()
+                                    : launch.template operator()<int64_t, uint8_t>();
+    return pool_fits_32_bits(d) ? launch.template operator()<int32_t, int32_t>()
+                                : launch.template operator()<int64_t, int32_t>();
+}
+
+fv_status unpool_forward_direct(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    const fv_pool2d &d = op->pool;
+    return dispatch(d, [&]<typename INDEX, typename POSITION>() {
+        return FV_LAUNCH(context, (unpool_forward_direct_kernel<INDEX, POSITION>),
+                         elementwise_grid(pool_input_elements(d)), ELEMENTWISE_THREADS, 0,
+                         pool_geometry_of<INDEX>(d, 1), input(buffers, FV_X), input<POSITION>(buffers, FV_ARGMAX),
+                         output(buffers, FV_Y));
+    });
+}
+
+fv_status unpool_backward_data_direct(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    const fv_pool2d &d = op->pool;
+    return dispatch(d, [&]<typename INDEX, typename POSITION>() {
+        return FV_LAUNCH(context, (unpool_backward_data_direct_kernel<INDEX, POSITION>),
+                         elementwise_grid(pool_output_elements(d)), ELEMENTWISE_THREADS, 0,
+                         pool_geometry_of<INDEX>(d, 1), input<POSITION>(buffers, FV_ARGMAX), input(buffers, FV_DY),
+                         output(buffers, FV_DX));
+    });
+}
+
+} // namespace
+
+const fv_kernel unpool_kernels[] = {
+    {.kind = FV_UNPOOL,
+     .pass = FV_FORWARD,
+     .dtype = FV_F32,
+     .name = "direct",
+     .min_capability = 80,
+     .deterministic = true,
+     .run = unpool_forward_direct},
+    {.kind = FV_UNPOOL,
+     .pass = FV_BACKWARD_DATA,
+     .dtype = FV_F32,
+     .name = "direct",
+     .min_capability = 80,
+     .deterministic = true,
+     .run = unpool_backward_data_direct},
+    FV_KERNELS_END,
+};
+
+} // namespace FV_NAMESPACE
