@@ -97,7 +97,7 @@ static void close_cudnn(fv_context *context) {
 }
 
 static const fv_kernel *const tables[] = {
-    fv_cudnn_conv2d_kernels, fv_cudnn_maxpool_kernels, fv_cudnn_relu_kernels, fv_cudnn_batchnorm_kernels,
+    fv_cudnn_conv2d_kernels, fv_cudnn_pooling_kernels, fv_cudnn_relu_kernels, fv_cudnn_batchnorm_kernels,
     fv_cudnn_moves_kernels,  fv_cublas_kernels,        fv_unfused_kernels,    NULL,
 };
 
