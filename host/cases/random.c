@@ -40,7 +40,10 @@ static const struct {
     [FV_TRANSPOSED] = {10, fv_draw_transposed},
     [FV_SEPARABLE] = {8, fv_draw_separable},
     [FV_DEFORMABLE] = {8, fv_draw_deformable},
-    [FV_MAXPOOL] = {20, fv_draw_maxpool},
+    [FV_MAXPOOL] = {20, fv_draw_pool},
+    [FV_AVGPOOL] = {8, fv_draw_avgpool},
+    [FV_UNPOOL] = {6, fv_draw_pool},
+    [FV_UPSAMPLE] = {6, fv_draw_upsample},
     [FV_LINEAR] = {10, fv_draw_linear},
     [FV_RELU] = {4, fv_draw_relu},
     [FV_SOFTMAX_XENT] = {4, fv_draw_softmax_xent},
@@ -76,18 +79,24 @@ static bool is_convolution(const fv_operation *op, fv_operation *conv) {
     return conv->kind == FV_CONV2D;
 }
 
+static bool is_pool(fv_kind kind) {
+    return kind == FV_MAXPOOL || kind == FV_AVGPOOL || kind == FV_UNPOOL;
+}
+
 /* Whether the results can be anything but zeros, which prove little. */
 static bool says_something(const fv_operation *op) {
     fv_operation sliding;
     if (!is_convolution(op, &sliding) && op->kind > FV_UNPOOL) /* the kinds up to it have a window */
         return true;
-    const fv_axis v = fv_window_vertical(&sliding.window), h = fv_window_horizontal(&sliding.window);
+    const bool pool = is_pool(op->kind);
+    const fv_axis v = pool ? fv_pool_vertical(&op->pool) : fv_window_vertical(&sliding.window);
+    const fv_axis h = pool ? fv_pool_horizontal(&op->pool) : fv_window_horizontal(&sliding.window);
     return meets_image(&v) && meets_image(&h);
 }
 
 /* The costs that the limits are about; every extent is small enough for these products. */
-static int64_t places_looked_at(const fv_window2d *d, const fv_maxpool *pool) {
-    return d->n * d->c * d->r * d->s * (fv_maxpool_p(pool) * fv_maxpool_q(pool) + d->h * d->w);
+static int64_t places_looked_at(const fv_pool2d *d) {
+    return d->n * d->c * d->r * d->s * (fv_pool_p(d) * fv_pool_q(d) + d->h * d->w);
 }
 
 static int64_t tile_products(const fv_conv2d *d) {
@@ -112,7 +121,7 @@ static bool few_taps(const fv_operation *op, int64_t times) {
 }
 
 static bool small_enough(const fv_operation *op, int64_t times) {
-    int64_t macs = op->kind == FV_MAXPOOL ? places_looked_at(&op->window, &op->maxpool) : 0;
+    int64_t macs = is_pool(op->kind) ? places_looked_at(&op->pool) : 0;
     for (fv_pass pass = 0; pass < FV_PASSES; ++pass) {
         fv_tensor_spec specs[FV_MAX_SPECS];
         const int count = fv_operation_signature(op, pass, specs);
