@@ -239,25 +239,62 @@ static bool refused(const fv_context *emulated, const char *name, const fv_opera
     return true;
 }
 
+static void note_pools(tally *t, const fv_operation *op) {
+    const fv_pool2d *d = &op->pool;
+    fv_pool2d without = *d;
+    without.ceil = 0;
+    note(t, "256 positions", 130, d->r * d->s == 256);
+    note(t, "wide argmax", 500, fv_pool_argmax(d) == FV_I32);
+    note(t, "ceil that adds a window", 900, fv_pool_p(d) > fv_pool_p(&without) || fv_pool_q(d) > fv_pool_q(&without));
+    note(t, "ceil that drops one", 100, fv_pool_p(d) < fv_pool_p(&without) || fv_pool_q(d) < fv_pool_q(&without));
+    note(t, "the whole unpadded image", 1000,
+         d->r == d->h && d->s == d->w && d->pad_top + d->pad_bottom + d->pad_left + d->pad_right == 0);
+    note(t, "channels by four", 2500, d->c % 4 == 0);
+    if (op->kind != FV_AVGPOOL)
+        return;
+    note(t, "exact padded averages", 1000,
+         !op->avgpool.include_pad && d->r <= 2 && d->s <= 2 && d->pad_top + d->pad_bottom > 0);
+}
+
 static void windows_at_corners(void **state) {
     (void)state;
-    for (fv_kind kind = FV_CONV2D; kind <= FV_MAXPOOL; ++kind) {
+    static const fv_kind kinds[] = {FV_CONV2D, FV_SEPARABLE, FV_MAXPOOL, FV_AVGPOOL, FV_UNPOOL};
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; ++k) {
         tally t = {0};
         for (uint64_t i = 0; i < MANY_CASES; ++i) {
-            const fv_operation op = fv_random_case(SEED, i, 1u << kind);
+            const fv_operation op = fv_random_case(SEED, i, 1u << kinds[k]);
             t.next = 0;
             note_windows(&t, &op);
-            if (kind == FV_CONV2D)
+            if (kinds[k] == FV_CONV2D)
                 note_channels(&t, &op.conv2d);
-            if (kind == FV_SEPARABLE)
+            else if (kinds[k] == FV_SEPARABLE)
                 note_separable(&t, &op.separable);
-            if (kind == FV_MAXPOOL) {
-                note(&t, "256 positions", 150, op.window.r * op.window.s == 256);
-                note(&t, "wide argmax", 700, fv_maxpool_argmax(&op.maxpool) == FV_I32);
-            }
+            else
+                note_pools(&t, &op);
         }
         require_all(&t);
     }
+}
+
+static void upsamplings_at_corners(void **state) {
+    (void)state;
+    tally t = {0};
+    for (uint64_t i = 0; i < MANY_CASES; ++i) {
+        const fv_operation op = fv_random_case(SEED, i, 1u << FV_UPSAMPLE);
+        const fv_upsample *d = &op.upsample;
+        t.next = 0;
+        note(&t, "empty batch", 280, d->n == 0);
+        note(&t, "larger", 2000, d->p > d->h && d->q > d->w);
+        note(&t, "smaller", 1500, d->p < d->h && d->q < d->w);
+        note(&t, "larger one way, smaller the other", 2000, (d->p > d->h) != (d->q > d->w));
+        note(&t, "the same size", 200, d->p == d->h && d->q == d->w);
+        note(&t, "to a row of one", 700, d->p == 1 && d->h > 1);
+        note(&t, "from a row of one", 700, d->h == 1 && d->p > 1);
+        note(&t, "nearest", 4000, d->mode == FV_NEAREST);
+        note(&t, "aligned corners", 3000, d->align == 1);
+        note(&t, "channels by four", 2500, d->c % 4 == 0);
+    }
+    require_all(&t);
 }
 
 static void refusals(void **state) {
@@ -394,7 +431,7 @@ int main(void) {
         cmocka_unit_test(the_same_everywhere),      cmocka_unit_test(valid_small_and_printable),
         cmocka_unit_test(only_the_kinds_asked_for), cmocka_unit_test(seeds_and_indices_matter),
         cmocka_unit_test(windows_at_corners),       cmocka_unit_test(refusals),
-        cmocka_unit_test(others_at_corners),
+        cmocka_unit_test(upsamplings_at_corners),   cmocka_unit_test(others_at_corners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
