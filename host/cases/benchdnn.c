@@ -22,7 +22,7 @@ struct fv_benchdnn {
 
 /* In the order of fv_benchdnn_driver; those from FV_BENCHDNN_OTHER on have no counterpart here. */
 static const char *const drivers[] = {
-    "conv",    "pool",       "ip",    "binary",  "bnorm",   "brgemm", "concat",  "deconv",
+    "conv",    "pool",       "ip",    "deconv",  "binary",  "bnorm",  "brgemm",  "concat",
     "eltwise", "gnorm",      "graph", "lnorm",   "lrn",     "matmul", "prelu",   "reduction",
     "reorder", "resampling", "rnn",   "shuffle", "softmax", "sum",    "zeropad",
 };
@@ -35,24 +35,41 @@ static void begin_driver(fv_benchdnn *reader, size_t driver) {
 
 /* ---- descriptors ---- */
 
-/* Adds an operation for each batch size: once with and once without bias, if passes of both are asked for. */
+/* The pooling that a maxpool stands for. */
+static fv_operation pooling_of(const fv_operation *maxpool, unsigned pooling) {
+    if (pooling == FV_BENCHDNN_MAX)
+        return *maxpool;
+    fv_operation average = {.kind = FV_AVGPOOL, .pool = maxpool->pool};
+    average.avgpool.include_pad = pooling == FV_BENCHDNN_AVERAGE_PADDED;
+    average.avgpool.dtype = maxpool->maxpool.dtype;
+    return average;
+}
+
+static void set_bias(fv_operation *op, int64_t bias) {
+    if (op->kind == FV_LINEAR)
+        op->linear.bias = bias;
+    else if (op->kind == FV_CONV2D)
+        op->conv2d.bias = bias;
+    else if (op->kind == FV_TRANSPOSED)
+        op->transposed.bias = bias;
+}
+
+/* Adds an operation for each batch size: once with and once without bias, if passes of both are asked for; a pooling for
+ * each kind of it that is asked for. */
 static fv_status add(const fv_benchdnn *reader, const fv_operation *op, fv_case_list *list) {
     unsigned passes[2];
     fv_benchdnn_passes(&reader->settings, reader->driver, passes);
+    const unsigned poolings = op->kind == FV_MAXPOOL ? reader->settings.poolings : FV_BENCHDNN_MAX;
     for (int i = 0; i < reader->settings.batches; ++i)
-        for (int bias = 1; bias >= 0; --bias) {
-            if (!passes[bias])
+        for (unsigned variant = 0; variant < 6; ++variant) {
+            const unsigned pooling = 1u << variant / 2, bias = 1 - variant % 2;
+            if (!(poolings & pooling) || !passes[bias])
                 continue;
             const int64_t batch = reader->settings.batch[i];
-            fv_operation one = *op;
-            if (op->kind == FV_LINEAR) {
-                one.linear.n = batch ? batch : op->linear.n;
-                one.linear.bias = bias;
-            } else {
-                one.window.n = batch ? batch : op->window.n;
-                if (op->kind == FV_CONV2D)
-                    one.conv2d.bias = bias;
-            }
+            fv_operation one = op->kind == FV_MAXPOOL ? pooling_of(op, pooling) : *op;
+            int64_t *const n = op->kind == FV_LINEAR ? &one.linear.n : &one.window.n;
+            *n = batch ? batch : *n;
+            set_bias(&one, bias);
             FV_TRY(fv_operation_validate(&one));
             FV_TRY(fv_cases_add(list, &one, passes[bias]));
         }

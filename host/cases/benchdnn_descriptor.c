@@ -3,7 +3,8 @@
  * What is left out is found axis by axis, first depth, then height, then width, from what is given of the axis:
  *   output absent   padding is 0 unless given; output = (input + 2*padding - span) / stride + 1
  *   output given    padding = ((output - 1)*stride + span - input) / 2 unless given
- * with span = (kernel - 1)*(dilation + 1) + 1: dilation 0 is dense. Divisions round towards zero. Then the last absent
+ * with span = (kernel - 1)*(dilation + 1) + 1: dilation 0 is dense. A deconvolution leads from the output of such an axis to
+ * its input, which are called the other way round. Divisions round towards zero. Then the last absent
  * axes are copied from the one before, and what is absent in front of the first one is 1 pixel. The padding behind an
  * axis is whatever makes the output come out. ic and oc count the channels of all groups. */
 #include <stddef.h>
@@ -26,7 +27,12 @@ typedef struct descriptor {
     extent axis[AXES];
 } descriptor;
 
-enum { CONV = 1 << FV_BENCHDNN_CONV, POOL = 1 << FV_BENCHDNN_POOL, IP = 1 << FV_BENCHDNN_IP, WINDOW = CONV | POOL };
+enum {
+    CONV = 1 << FV_BENCHDNN_CONV | 1 << FV_BENCHDNN_DECONV,
+    POOL = 1 << FV_BENCHDNN_POOL,
+    IP = 1 << FV_BENCHDNN_IP,
+    WINDOW = CONV | POOL
+};
 
 /* clang-format off */
 #define AXIS(letter, member, drivers) \
@@ -106,21 +112,25 @@ static int64_t span(const extent *e) {
 
 /* Nothing is said of this axis. A pooling's dilation may be said all the same. */
 static bool is_absent(fv_benchdnn_driver driver, const extent *e) {
-    const bool dilated = driver == FV_BENCHDNN_CONV && e->dilation != 0;
+    const bool dilated = driver != FV_BENCHDNN_POOL && e->dilation != 0;
     return !e->input && !e->kernel && !e->output && !dilated && e->stride == 1 && e->padding < 1;
 }
 
 /* Finds the output or the padding of an axis. */
-static fv_status deduce(const char *text, char letter, extent *e) {
+static fv_status deduce(fv_benchdnn_driver driver, const char *text, char letter, extent *e) {
+    const bool deconv = driver == FV_BENCHDNN_DECONV;
     if (e->input < 1 || e->kernel < 1 || e->stride < 1)
         return fv_fail(FV_BAD_INPUT, "'%.80s': expected i%c, k%c and s%c of at least 1", text, letter, letter, letter);
     if (e->output) {
         if (e->padding < 0)
-            e->padding = ((e->output - 1) * e->stride - e->input + span(e)) / 2;
+            e->padding = (deconv ? (e->input - 1) * e->stride - e->output + span(e)
+                                 : (e->output - 1) * e->stride - e->input + span(e)) /
+                         2;
         return FV_OK;
     }
     e->padding = fv_max(e->padding, 0);
-    e->output = (e->input - span(e) + 2 * e->padding) / e->stride + 1;
+    e->output = deconv ? (e->input - 1) * e->stride + span(e) - 2 * e->padding
+                       : (e->input - span(e) + 2 * e->padding) / e->stride + 1;
     if (e->output < 1)
         return fv_fail(FV_BAD_INPUT, "'%.80s': i%c, k%c and p%c leave no output", text, letter, letter, letter);
     return FV_OK;
@@ -143,14 +153,21 @@ static fv_status spread(const char *text, descriptor *d, const bool given[AXES])
     return FV_OK;
 }
 
-/* One axis as Fovea sees it; false if its padding cannot be said. */
-static bool fit(const extent *e, fv_axis *axis) {
+/* One axis as Fovea sees it; false if its padding cannot be said. What a deconvolution's output is larger than without
+ * padding behind is *output_pad. */
+static bool fit(fv_benchdnn_driver driver, const extent *e, fv_axis *axis, int64_t *output_pad) {
     *axis = (fv_axis){.input = e->input,
                       .filter = e->kernel,
                       .stride = e->stride,
                       .pad_before = e->padding,
                       .dilation = e->dilation + 1};
-    return fv_axis_fit(axis, e->output);
+    *output_pad = 0;
+    if (driver != FV_BENCHDNN_DECONV)
+        return fv_axis_fit(axis, e->output);
+    const int64_t behind = (e->input - 1) * e->stride + span(e) - e->padding - e->output;
+    axis->pad_after = fv_max(behind, 0);
+    *output_pad = fv_max(-behind, 0);
+    return e->padding >= 0 && *output_pad < e->stride;
 }
 
 static fv_status window(fv_benchdnn_driver driver, const char *text, descriptor *d, fv_operation *op,
@@ -160,7 +177,7 @@ static fv_status window(fv_benchdnn_driver driver, const char *text, descriptor 
         extent *axis = &d->axis[i];
         given[i] = !is_absent(driver, axis);
         if (given[i])
-            FV_TRY(deduce(text, "dhw"[i], axis));
+            FV_TRY(deduce(driver, text, "dhw"[i], axis));
     }
     if (!given[DEPTH] && !given[HEIGHT] && !given[WIDTH])
         return fv_fail(FV_BAD_INPUT, "'%.80s': expected an image and a window, such as ih56kh3", text);
@@ -171,7 +188,8 @@ static fv_status window(fv_benchdnn_driver driver, const char *text, descriptor 
         return FV_OK;
     }
     fv_axis h, w;
-    if (!fit(&d->axis[HEIGHT], &h) || !fit(&d->axis[WIDTH], &w)) {
+    int64_t output_pad[2];
+    if (!fit(driver, &d->axis[HEIGHT], &h, &output_pad[0]) || !fit(driver, &d->axis[WIDTH], &w, &output_pad[1])) {
         *reason = "its padding is negative";
         return FV_OK;
     }
@@ -191,6 +209,10 @@ static fv_status window(fv_benchdnn_driver driver, const char *text, descriptor 
         .dilation_h = h.dilation,
         .dilation_w = w.dilation,
     };
+    if (driver == FV_BENCHDNN_DECONV) {
+        op->transposed.output_pad_h = output_pad[0];
+        op->transposed.output_pad_w = output_pad[1];
+    }
     return FV_OK;
 }
 
@@ -228,6 +250,13 @@ fv_status fv_benchdnn_descriptor(fv_benchdnn_driver driver, const char *text, fv
         op->conv2d.k = d.oc;
         op->conv2d.groups = d.g;
         op->conv2d.dtype = FV_F32;
+        break;
+    case FV_BENCHDNN_DECONV:
+        op->kind = FV_TRANSPOSED;
+        FV_TRY(window(driver, text, &d, op, reason));
+        op->transposed.k = d.oc;
+        op->transposed.groups = d.g;
+        op->transposed.dtype = FV_F32;
         break;
     case FV_BENCHDNN_POOL:
         op->kind = FV_MAXPOOL;

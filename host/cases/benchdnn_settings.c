@@ -82,7 +82,8 @@ static unsigned default_directions(fv_benchdnn_driver driver) {
 }
 
 void fv_benchdnn_reset(fv_benchdnn_settings *settings, fv_benchdnn_driver driver) {
-    *settings = (fv_benchdnn_settings){.directions = default_directions(driver), .biases = 1, .batches = 1};
+    *settings = (fv_benchdnn_settings){
+        .directions = default_directions(driver), .biases = 1, .batches = 1, .poolings = FV_BENCHDNN_MAX};
     for (int i = 0; i < FV_BENCHDNN_CHOICES; ++i)
         settings->choices[i].ours = true;
 }
@@ -113,23 +114,34 @@ static judgement judge_bias_type(const char *value) {
     return !strcasecmp(value, "undef") ? OURS : judge_types(value);
 }
 
-/* Winograd's and the direct algorithm compute the same convolution, and which of them a kernel uses is its affair. */
-static judgement judge_algorithm(const char *value) {
+/* One of FV_BENCHDNN_MAX and its like; 0 if it is no pooling. */
+static unsigned pooling_named(const char *value) {
     static const struct {
         const char *name;
-        judgement judgement;
-    } algorithms[] = {
-        {"max", OURS},     {"pooling_max", OURS},
-        {"direct", OURS},  {"convolution_direct", OURS},
-        {"auto", OURS},    {"convolution_auto", OURS},
-        {"wino", OURS},    {"convolution_wino", OURS},
-        {"avg_np", OTHER}, {"pooling_avg_exclude_padding", OTHER},
-        {"avg_p", OTHER},  {"pooling_avg_include_padding", OTHER},
+        unsigned pooling;
+    } poolings[] = {
+        {"max", FV_BENCHDNN_MAX},
+        {"pooling_max", FV_BENCHDNN_MAX},
+        {"avg_p", FV_BENCHDNN_AVERAGE_PADDED},
+        {"pooling_avg_include_padding", FV_BENCHDNN_AVERAGE_PADDED},
+        {"avg_np", FV_BENCHDNN_AVERAGE},
+        {"pooling_avg_exclude_padding", FV_BENCHDNN_AVERAGE},
     };
-    for (size_t i = 0; i < COUNT(algorithms); ++i)
-        if (!strcasecmp(value, algorithms[i].name))
-            return algorithms[i].judgement;
-    return UNKNOWN;
+    for (size_t i = 0; i < COUNT(poolings); ++i)
+        if (!strcasecmp(value, poolings[i].name))
+            return poolings[i].pooling;
+    return 0;
+}
+
+/* Winograd's and the direct algorithm compute the same convolution, and which of them a kernel uses is its affair. */
+static judgement judge_algorithm(const char *value) {
+    static const char *const convolutions[] = {
+        "direct", "convolution_direct", "deconvolution_direct", "auto", "convolution_auto",
+        "wino",   "convolution_wino",   "deconvolution_wino"};
+    for (size_t i = 0; i < COUNT(convolutions); ++i)
+        if (!strcasecmp(value, convolutions[i]))
+            return OURS;
+    return pooling_named(value) ? OURS : UNKNOWN;
 }
 
 /* Post-operations, scales and the like: an operation without them is another one. */
@@ -165,7 +177,7 @@ _Static_assert(ATTRIBUTES + 7 < FV_BENCHDNN_CHOICES, "a choice beyond those that
 
 static fv_status set_choice(fv_benchdnn_settings *s, size_t option, char *values) {
     fv_benchdnn_choice made = {.ours = false};
-    unsigned biases = 0;
+    unsigned biases = 0, poolings = 0;
     const char *name = choosing[option].name;
     if (!*values)
         made.ours = true, biases = 1;
@@ -174,6 +186,7 @@ static fv_status set_choice(fv_benchdnn_settings *s, size_t option, char *values
             const judgement verdict = choosing[option].judge(value);
             if (verdict == UNKNOWN)
                 return fv_fail(FV_BAD_INPUT, "--%s=%.40s: expected %s", name, value, choosing[option].expected);
+            poolings |= pooling_named(value);
             if (verdict == OURS)
                 made.ours = true, biases |= !strcasecmp(value, "undef") ? 1 : 2;
             else if (!made.other[0])
@@ -182,6 +195,8 @@ static fv_status set_choice(fv_benchdnn_settings *s, size_t option, char *values
     s->choices[choosing[option].choice] = made;
     if (choosing[option].choice == BIAS_TYPES)
         s->biases = biases;
+    if (choosing[option].choice == ALGORITHM)
+        s->poolings = poolings ? poolings : FV_BENCHDNN_MAX;
     return FV_OK;
 }
 

@@ -15,7 +15,8 @@
 
 /* What a command says. */
 typedef struct command {
-    int64_t n, c, h, w, k, r, s, pad_h, pad_w, stride_h, stride_w, dilation_h, dilation_w, groups, bias, forw, dims;
+    int64_t n, c, h, w, k, r, s, pad_h, pad_w, stride_h, stride_w, dilation_h, dilation_w, groups, bias, forw, dims,
+        output_pad_h, output_pad_w;
     const char *mode, *pad_mode, *input, *output, *doutput, *in_type, *out_type, *filter_type;
 } command;
 
@@ -67,6 +68,8 @@ static const flag conv_flags[] = {
     {'j', "dilation_w", NUMBER, AT(dilation_w)},
     {'g', "group_count", NUMBER, AT(groups)},
     {'b', "bias", NUMBER, AT(bias)},
+    {'Y', "trans_output_pad_h", NUMBER, AT(output_pad_h)},
+    {'X', "trans_output_pad_w", NUMBER, AT(output_pad_w)},
     {'F', "forw", NUMBER, AT(forw)},
     {'_', "spatial_dim", NUMBER, AT(dims)},
     {'m', "mode", TEXT, AT(mode)},
@@ -80,10 +83,7 @@ static const flag conv_flags[] = {
     {'#', "conv_stride_d", UNUSED, 0},
     {'$', "pad_d", UNUSED, 0},
     {'^', "dilation_d", UNUSED, 0},
-    /* transposed convolutions */
     {'%', "trans_output_pad_d", UNUSED, 0},
-    {'Y', "trans_output_pad_h", UNUSED, 0},
-    {'X', "trans_output_pad_w", UNUSED, 0},
     /* layout, data, choice of implementation, measurement */
     {'I', "in_layout", UNUSED, 0},
     {'O', "out_layout", UNUSED, 0},
@@ -211,10 +211,11 @@ static int64_t same_padding(int64_t input, int64_t filter, int64_t stride) {
 
 static fv_status set_conv(const command *c, fv_operation *op, const char **reason) {
     static const char *const none = "-1";
-    if (!strcmp(c->mode, "trans"))
-        *reason = "-m trans, a transposed convolution";
-    else if (strcmp(c->mode, "conv") != 0)
+    const bool transposed = !strcmp(c->mode, "trans");
+    if (!transposed && strcmp(c->mode, "conv") != 0)
         return fv_fail(FV_BAD_INPUT, "-m %.40s: expected conv or trans", c->mode);
+    if (transposed && strcmp(c->pad_mode, "default") != 0)
+        *reason = "-m trans and -z, a transposed convolution that finds its padding";
     else if (strcmp(c->in_type, none) != 0 || strcmp(c->out_type, none) != 0 || strcmp(c->filter_type, none) != 0)
         *reason = "a cast of its tensors to another type";
     if (c->forw < 0 || c->forw > 7)
@@ -227,8 +228,9 @@ static fv_status set_conv(const command *c, fv_operation *op, const char **reaso
         pad_h = same_padding(c->h, c->r, c->stride_h);
         pad_w = same_padding(c->w, c->s, c->stride_w);
     }
-    op->kind = FV_CONV2D;
-    op->conv2d = (fv_conv2d){
+    const int64_t groups = fv_max(c->groups, 1), bias = c->bias != 0;
+    *op = (fv_operation){.kind = transposed ? FV_TRANSPOSED : FV_CONV2D};
+    op->window = (fv_window2d){
         .n = c->n,
         .c = c->c,
         .h = c->h,
@@ -243,11 +245,19 @@ static fv_status set_conv(const command *c, fv_operation *op, const char **reaso
         .pad_right = pad_w,
         .dilation_h = c->dilation_h,
         .dilation_w = c->dilation_w,
-        .k = c->k,
-        .groups = fv_max(c->groups, 1),
-        .bias = c->bias != 0,
-        .dtype = FV_F32,
     };
+    if (transposed) {
+        op->transposed.output_pad_h = c->output_pad_h;
+        op->transposed.output_pad_w = c->output_pad_w;
+        op->transposed.k = c->k;
+        op->transposed.groups = groups;
+        op->transposed.bias = bias;
+    } else {
+        op->conv2d.k = c->k;
+        op->conv2d.groups = groups;
+        op->conv2d.bias = bias;
+    }
+    fv_operation_set_dtype(op, FV_F32);
     return FV_OK;
 }
 
@@ -285,16 +295,15 @@ static fv_status read_extents(command *c, const char **reason) {
 }
 
 static fv_status set_pool(command *c, fv_operation *op, const char **reason) {
-    if (!strcmp(c->mode, "avg") || !strcmp(c->mode, "avg_in"))
-        *reason = "-m avg, an average pooling";
-    else if (strcmp(c->mode, "max") != 0)
+    const bool average = !strcmp(c->mode, "avg"), padded_average = !strcmp(c->mode, "avg_in");
+    if (!average && !padded_average && strcmp(c->mode, "max") != 0)
         return fv_fail(FV_BAD_INPUT, "-m %.40s: expected max, avg or avg_in", c->mode);
     FV_TRY(read_extents(c, reason));
     fv_axis h = {c->h, c->r, c->stride_h, c->pad_h, 0, 1, 0}, w = {c->w, c->s, c->stride_w, c->pad_w, 0, 1, 0};
     if (!fit_pooling(c->pad_mode, &h) || !fit_pooling(c->pad_mode, &w))
         *reason = "-z with negative padding";
-    op->kind = FV_MAXPOOL;
-    op->maxpool = (fv_maxpool){
+    *op = (fv_operation){.kind = average || padded_average ? FV_AVGPOOL : FV_MAXPOOL};
+    op->pool = (fv_pool2d){
         .n = c->n,
         .c = c->c,
         .h = c->h,
@@ -309,8 +318,10 @@ static fv_status set_pool(command *c, fv_operation *op, const char **reason) {
         .pad_right = w.pad_after,
         .dilation_h = 1,
         .dilation_w = 1,
-        .dtype = FV_F32,
     };
+    if (op->kind == FV_AVGPOOL)
+        op->avgpool.include_pad = padded_average;
+    fv_operation_set_dtype(op, FV_F32);
     return FV_OK;
 }
 
@@ -319,7 +330,7 @@ static fv_status check_output(const command *c, const fv_operation *op) {
     int64_t extents[5];
     if (!c->output)
         return FV_OK;
-    const int64_t p = fv_maxpool_p(&op->maxpool), q = fv_maxpool_q(&op->maxpool);
+    const int64_t p = fv_pool_p(&op->pool), q = fv_pool_q(&op->pool);
     if (read_tensor(c->output, extents) != 4 || extents[0] != c->n || extents[1] != c->c || extents[2] != p ||
         extents[3] != q)
         return fv_fail(FV_BAD_INPUT,

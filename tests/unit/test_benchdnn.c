@@ -56,11 +56,38 @@ static void benchdnn_other_drivers(void **state) {
         {"--pool mb8ic32_ih32oh16kh3sh2_n\"pool_ci_2d:regular\"",
          "F maxpool n=8 c=32 h=32 w=32 kernel=3x3 stride=2 pad=0,1,0,1 dilation=1 ceil=0"},
         /* the filter spans 7: 2 + 7 - 3 - 1 = 5 behind */
-        {"--pool mb1ic8_ih3oh3_kh3ph1_dh2dw2", "F maxpool n=1 c=8 h=3 w=3 kernel=3x3 stride=1 pad=1,5,1,5 dilation=3 ceil=0"},
+        {"--pool mb1ic8_ih3oh3_kh3ph1_dh2dw2",
+         "F maxpool n=1 c=8 h=3 w=3 kernel=3x3 stride=1 pad=1,5,1,5 dilation=3 ceil=0"},
         {"--pool ic5_iw42ow14kw3sw3pw0_n\"pool_ci_1d:kw_equals_sw\"",
          "F maxpool n=2 c=5 h=1 w=42 kernel=1x3 stride=1x3 pad=0 dilation=1 ceil=0"},
         {"--pool --alg=pooling_max --dir=FWD_I,BWD_D ic1ih4kh2",
          "FD maxpool n=2 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1 ceil=0"},
+        /* averages over the padded image and the image's own pixels; a list asks for each */
+        {"--pool --alg=avg_p ic1ih4kh2ph1", "F avgpool n=2 c=1 h=4 w=4 kernel=2x2 stride=1 pad=1 dilation=1 ceil=0 "
+                                            "include_pad=1"},
+        {"--pool --alg=pooling_avg_exclude_padding --dir=BWD_D --mb=3 ic1ih4oh2kh3sh2",
+         "D avgpool n=3 c=1 h=4 w=4 kernel=3x3 stride=2 pad=0,1,0,1 dilation=1 ceil=0 include_pad=0"},
+        {"--pool --alg=AVG_NP,max,avg_p ic1ih4kh2 --alg= ic1ih3kh3",
+         "F maxpool n=2 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1 ceil=0\n"
+         "F avgpool n=2 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1 ceil=0 include_pad=1\n"
+         "F avgpool n=2 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1 ceil=0 include_pad=0\n"
+         "F maxpool n=2 c=1 h=3 w=3 kernel=3x3 stride=1 pad=0 dilation=1 ceil=0"},
+        /* 3*2 + 4 - 2*1 = 8 pixels; one fewer in front and behind for (3*2 + 4 - 8)/2 = 1 */
+        {"--deconv mb1ic16oc32_ih4kh4sh2ph1",
+         "F conv2d_transposed n=1 c=16 h=4 w=4 k=32 kernel=4x4 stride=2 pad=1 dilation=1 output_pad=0 groups=1 bias=1"},
+        {"--deconv mb1ic16oc32_ih4oh8kh4sh2",
+         "F conv2d_transposed n=1 c=16 h=4 w=4 k=32 kernel=4x4 stride=2 pad=1 dilation=1 output_pad=0 groups=1 bias=1"},
+        /* 3*2 + 3 - 1 = 8 without padding behind: one cut off, none, one added; and dilated, 3 + 7 - 2 - 2 */
+        {"--deconv --dir=FWD_D ic1oc1ih4oh7kh3sh2ph1",
+         "F conv2d_transposed n=2 c=1 h=4 w=4 k=1 kernel=3x3 stride=2 pad=1 dilation=1 output_pad=0 groups=1 bias=0"},
+        {"--deconv --dir=BWD_D ic1oc1ih4oh8kh3sh2ph1",
+         "D conv2d_transposed n=2 c=1 h=4 w=4 k=1 kernel=3x3 stride=2 pad=1,0,1,0 dilation=1 output_pad=0 groups=1 "
+         "bias=0"},
+        {"--deconv --dir=BWD_WB --alg=deconvolution_direct g2ic4oc6ih4oh9kh3sh2ph1",
+         "W conv2d_transposed n=2 c=4 h=4 w=4 k=6 kernel=3x3 stride=2 pad=1,0,1,0 dilation=1 output_pad=1 groups=2 "
+         "bias=1"},
+        {"--deconv --dir=FWD_D ic1oc1iw4kw3dw2pw2", "F conv2d_transposed n=2 c=1 h=1 w=4 k=1 kernel=1x3 stride=1 "
+                                                    "pad=0x2 dilation=1x3 output_pad=0 groups=1 bias=0"},
         {"--ip mb112ic2048_ih1iw1_oc1000_n\"resnet:ip1\"", "F linear n=112 c=2048 k=1000 bias=1"},
         {"--ip mb32ic64iw3oc1000n\"1d:ip1\"", "F linear n=32 c=192 k=1000 bias=1"},
         {"--ip --dir=BWD_WB ic16ih7oc10", "W linear n=2 c=784 k=10 bias=1"},
@@ -113,12 +140,9 @@ static void benchdnn_leaves_out(void **state) {
     expect_cases("--attr-post-ops=,relu,sum:0.5+relu ic1oc1ih1kh1\n--attr-post-ops=relu mb1ic1oc1ih1kh1\n--reset "
                  "mb3ic1oc1ih1kh1",
                  "F" SMALL(2, 1) "\nF" SMALL(3, 1), 2);
-    expect_cases("--pool --alg=avg_np,max ic1ih4kh2", "F maxpool n=2 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1 ceil=0",
-                 1);
     expect_left_out("--dt=s8:s8:f32 ic1oc1ih1kh1", "list:1: Fovea has no --dt=s8:s8:f32");
     expect_left_out("\n--cfg=u8s8f32\nic1oc1ih1kh1", "list:3: Fovea has no --cfg=u8s8f32");
     expect_left_out("--dir=FWD_D --bia-dt=bf16 ic1oc1ih1kh1", "list:1: Fovea has no --bia-dt=bf16");
-    expect_left_out("--pool --alg=avg_p ic1ih4kh2", "list:1: Fovea has no --alg=avg_p");
     expect_left_out("--attr-scales=src:common:0.25 ic1oc1ih1kh1", "list:1: Fovea has no --attr-scales=src:common:0.25");
     expect_left_out("--attr-acc-mode=f16 ic1oc1ih1kh1", "list:1: Fovea has no --attr-acc-mode=f16");
     expect_left_out("ic1id5oc1kd3", "list:1: Fovea cannot say 'ic1id5oc1kd3': it is three-dimensional");
@@ -126,7 +150,9 @@ static void benchdnn_leaves_out(void **state) {
     expect_left_out("ic1ih10oc1oh4kh1", "list:1: Fovea cannot say 'ic1ih10oc1oh4kh1': its padding is negative");
     expect_left_out("mb1ic1oc1iw4294967311kw3",
                     "list:1: Fovea cannot say 'mb1ic1oc1iw4294967311kw3': an extent of it is too large");
-    expect_left_out("--deconv --unheard-of=1\nic1oc1ih1kh1", "list:2: Fovea has no counterpart to benchdnn's --deconv");
+    expect_left_out("--deconv ic1oc1ih4oh10kh3sh2ph1",
+                    "list:1: Fovea cannot say 'ic1oc1ih4oh10kh3sh2ph1': its padding is negative");
+    expect_left_out("--lrn --unheard-of=1\nic1oc1ih1kh1", "list:2: Fovea has no counterpart to benchdnn's --lrn");
     expect_left_out("--matmul --dt=f32\n16x32:32x16", "list:2: Fovea has no counterpart to benchdnn's --matmul");
 }
 
@@ -153,6 +179,9 @@ static void benchdnn_refuses(void **state) {
         {"ic1oc1ih4kh3kx3", "from 'kx3' on"},
         {"ic1oc1ih4kh-3", "from 'kh-3' on"},
         {"ic1oc1ih4kh3__ph1", "from '_ph1' on"},
+        {"--deconv ic1oc1ih1kh2ph1", "ih, kh and ph leave no output"},
+        {"--deconv ic1ih1kh2", "expected oc of at least 1"},
+        {"--pool --alg=min ic1ih4kh3", "--alg=min: expected direct, wino or auto; max, avg_np or avg_p"},
         {"--pool ic1oc1ih4kh3", "from 'oc1ih4kh3' on"},
         {"--ip ic1oc1kh3", "from 'kh3' on"},
     };

@@ -28,6 +28,21 @@ static void miopen_commands(void **state) {
          "F conv2d n=1 c=2 h=8 w=8 k=3 kernel=3x3 stride=1 pad=0 dilation=1 groups=1 bias=0"},
         {"MIOpenDriver conv -n 1 -c 2 -H 8 -W 8 -k 3 -l 2 -p 1 -q 1 -z valid -F 1",
          "F conv2d n=1 c=2 h=8 w=8 k=3 kernel=3x3 stride=1 pad=1 dilation=2x1 groups=1 bias=0"},
+        /* -c and -k are what goes in and comes out of a transposed convolution, too */
+        {"MIOpenDriver conv -m trans -n 2 -c 4 -H 5 -W 6 -k 8 -y 3 -x 4 -p 1 -q 0 -u 2 -v 3 -Y 1 -X 2 -g 2 -F 3",
+         "FD conv2d_transposed n=2 c=4 h=5 w=6 k=8 kernel=3x4 stride=2x3 pad=1x0 dilation=1 output_pad=1x2 groups=2 "
+         "bias=0"},
+        {"MIOpenDriver conv -m trans -n 1 -l 2 -j 2 -b 1 -F 4",
+         "W conv2d_transposed n=1 c=3 h=32 w=32 k=32 kernel=3x3 stride=1 pad=0 dilation=2 output_pad=0 groups=1 "
+         "bias=1"},
+        /* output padding means nothing to others */
+        {"MIOpenDriver conv -n 1 -Y 1 -X 1 -F 1",
+         "F conv2d n=1 c=3 h=32 w=32 k=32 kernel=3x3 stride=1 pad=0 dilation=1 groups=1 bias=0"},
+        /* averages over the image's own pixels, and over padding too */
+        {"MIOpenDriver pool -m avg -W 1x1x4x4 -y 2 -x 2 -p 1 -q 0 -F 1",
+         "F avgpool n=1 c=1 h=4 w=4 kernel=2x2 stride=1 pad=1x0 dilation=1 ceil=0 include_pad=0"},
+        {"MIOpenDriver pool -m avg_in -W 1x1x7x7 -v 2 -u 2 -z same -O 1x1x4x4 -F 2",
+         "D avgpool n=1 c=1 h=7 w=7 kernel=3x3 stride=2 pad=0,2,0,2 dilation=1 ceil=0 include_pad=1"},
         {"./bin/MIOpenDriver pool", "FD maxpool n=100 c=3 h=32 w=32 kernel=3x3 stride=1 pad=0 dilation=1 ceil=0"},
         {"MIOpenDriver pool -W 1x1x4x4 -y 2 -x 2 -p 0 -q 0 -F 1 -V 0",
          "F maxpool n=1 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1 ceil=0"},
@@ -53,11 +68,11 @@ static void miopen_leaves_out(void **state) {
         {"./bin/MIOpenDriver convbfp16 -n 1", "Fovea has no counterpart to MIOpenDriver convbfp16"},
         {"./bin/MIOpenDriver convint8 -n 1", "Fovea has no counterpart to MIOpenDriver convint8"},
         {"./bin/MIOpenDriver bnorm -F 1", "Fovea has no counterpart to MIOpenDriver bnorm"},
-        {"./bin/MIOpenDriver conv -m trans", "Fovea has no MIOpenDriver conv with -m trans, a transposed convolution"},
+        {"./bin/MIOpenDriver conv -m trans -z same",
+         "Fovea has no MIOpenDriver conv with -m trans and -z, a transposed convolution that finds its padding"},
         {"./bin/MIOpenDriver conv -_ 3 -! 16 -@ 3 -# 1 -$ 1 -^ 1 -% 0",
          "Fovea has no MIOpenDriver conv with other than two spatial dimensions"},
         {"./bin/MIOpenDriver conv -U fp8", "Fovea has no MIOpenDriver conv with a cast of its tensors to another type"},
-        {"./bin/MIOpenDriver pool -m avg_in", "Fovea has no MIOpenDriver pool with -m avg, an average pooling"},
         {"./bin/MIOpenDriver pool -W 1x2x3x4x5", "Fovea has no MIOpenDriver pool with a three-dimensional image"},
         {"./bin/MIOpenDriver pool -d 3", "Fovea has no MIOpenDriver pool with other than two spatial dimensions"},
     };
@@ -86,6 +101,7 @@ static void miopen_refuses(void **state) {
         {"MIOpenDriver conv -u 0 -z same", "stride 0 must be 1 to"},
         {"MIOpenDriver conv -g 2", "groups=2 must divide c=3"},
         {"MIOpenDriver conv -F 8", "-F 8: expected 0 to 7"},
+        {"MIOpenDriver conv -m trans -Y 1", "output_pad 1 must be at least 0 and below the stride, 1"},
         {"MIOpenDriver conv -m deconv", "-m deconv: expected conv or trans"},
         {"MIOpenDriver conv -z full", "-z full: expected same, valid or default"},
         {"MIOpenDriver pool -m min", "-m min: expected max, avg or avg_in"},
