@@ -1,7 +1,8 @@
 /* maxpool: y[n,p,q,c] = the largest x under the window, argmax its position r*S + s there. x and dx are [n,h,w,c], y,
  * dy and argmax [n,p,q,c]; argmax is u8 for windows of at most 256 positions, else i32. The first of equals in
  * row-major order wins, padding never does; a window wholly in the padding gives -inf and 0. Any geometry, ceil mode
- * too: what lies beyond the padding is not looked at either. A NaN wins only where it comes first (direct).
+ * too: what lies beyond the padding is not looked at either. A NaN wins only where it comes first (direct) or nowhere
+ * (global).
  *
  * Backward is a gather: a thread owns one input pixel and visits the windows that cover it, adding dy where argmax
  * points back to the pixel. No atomics, so it is deterministic, and dx need not be cleared first. A window wholly in
@@ -88,15 +89,13 @@ __global__ void maxpool_backward_data_direct_kernel(pool_geometry<INDEX> d, cons
 
 struct candidate {
     float value;
-    int position; /* -1: none */
+    int position;
 };
 
 /* The larger value; the earlier position on ties. */
 struct better {
     __device__ candidate operator()(candidate a, candidate b) const {
-        const bool second =
-            b.position >= 0 && (a.position < 0 || b.value > a.value || (b.value == a.value && b.position < a.position));
-        return second ? b : a;
+        return b.value > a.value || (b.value == a.value && b.position < a.position) ? b : a;
     }
 };
 
@@ -108,7 +107,7 @@ __global__ void __launch_bounds__(GLOBAL_THREADS)
     const int64_t tiles_per_image = ceil_div(channels, WARP), tiles = images * tiles_per_image;
     for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         const int64_t image = tile / tiles_per_image, c = tile % tiles_per_image * WARP + threadIdx.x;
-        candidate best = {-INFINITY, -1};
+        candidate best = {-INFINITY, INT32_MAX}; /* loses to any pixel, to -infinity too */
         for (int64_t pixel = threadIdx.y; c < channels && pixel < pixels; pixel += GLOBAL_ROWS)
             best = better()(best, {x[(image * pixels + pixel) * channels + c], static_cast<int>(pixel)});
         best = pool_global_join(found, best, better());

@@ -228,6 +228,24 @@ static void maxima_by_hand(void **state) {
         }
 }
 
+/* Nothing but -inf, of which the first wins; but in the vendors' libraries, which start from -FLT_MAX. */
+static void maxima_of_nothing_else(void **state) {
+    (void)state;
+    float x[9], y[1];
+    uint8_t argmax[1];
+    for (int i = 0; i < 9; ++i)
+        x[i] = -INFINITY;
+    for (int i = 0; i < context_count; ++i) {
+        const char *name = fv_context_backend(contexts[i]);
+        host_arrays at = {[FV_X] = x, [FV_Y] = y, [FV_ARGMAX] = argmax};
+        if (!strcmp(name, "onednn") || !strcmp(name, "cudnn"))
+            continue;
+        run(contexts[i], "maxpool c=1 h=3 w=3 kernel=global", FV_FORWARD, at);
+        expect(contexts[i], "y", y, (const double[]){-INFINITY}, 1);
+        expect_bytes(contexts[i], "y", argmax, (const uint8_t[]){0}, 1);
+    }
+}
+
 static void unpoolings_by_hand(void **state) {
     (void)state;
     static const selected table[] = {
@@ -340,8 +358,10 @@ static void argmax_must_fit(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(averages_by_hand), cmocka_unit_test(resizings_by_hand),  cmocka_unit_test(no_weight_no_part),
-        cmocka_unit_test(maxima_by_hand),   cmocka_unit_test(unpoolings_by_hand), cmocka_unit_test(argmax_must_fit),
+        cmocka_unit_test(averages_by_hand),       cmocka_unit_test(resizings_by_hand),
+        cmocka_unit_test(no_weight_no_part),      cmocka_unit_test(maxima_by_hand),
+        cmocka_unit_test(maxima_of_nothing_else), cmocka_unit_test(unpoolings_by_hand),
+        cmocka_unit_test(argmax_must_fit),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
