@@ -186,22 +186,6 @@ fv_status weights_in_splits(fv_context *context, const fv_conv2d &d, int64_t spl
     return gradients_in_splits(context, weights_partial(d) - biases, biases, splits, buffers, launch);
 }
 
-inline const char *weights_refusal(const weights_plan &plan) {
-    return plan.d.groups * plan.tiles_k * plan.tiles_j > MAX_BLOCKS ? "there are over 2^31-1 tiles" : NULL;
-}
-
-/* Launches the splits of a plan. db: NULL for none. */
-inline fv_status weights_split(fv_context *context, const weights_plan &plan, const float *x, const float *dy,
-                               float *dw, float *db) {
-    const dim3 grid(static_cast<unsigned>(plan.d.groups * plan.tiles_k * plan.tiles_j),
-                    static_cast<unsigned>(plan.splits));
-    if (plan.tile == 64)
-        return FV_LAUNCH(context, conv2d_weights_split_kernel<64>, grid, PRODUCT_THREADS<64>, 0, plan, x, dy, dw, db,
-                         plan.partial);
-    return FV_LAUNCH(context, conv2d_weights_split_kernel<32>, grid, PRODUCT_THREADS<32>, 0, plan, x, dy, dw, db,
-                     plan.partial);
-}
-
 /* Launches the splits of a plan. db: NULL for none. */
 template <typename INPUT>
 fv_status weights_split(fv_context *context, const weights_plan &plan, const INPUT &x, const float *dy, float *dw,
