@@ -120,6 +120,7 @@ extern const fv_kernel flatten_kernels[];
 extern const fv_kernel avgpool_kernels[];
 extern const fv_kernel unpool_kernels[];
 extern const fv_kernel upsample_kernels[];
+extern const fv_kernel conv2d_unshared_kernels[];
 
 } // namespace FV_NAMESPACE
 

@@ -23,6 +23,7 @@ const fv_kernel *const FV_TABLES[] = {
     FV_NAMESPACE::conv2d_im2col_kernels, /* to compare with */
     FV_NAMESPACE::conv2d_transposed_kernels,
     FV_NAMESPACE::separable_kernels, /* before the rows that stand in */
+    FV_NAMESPACE::conv2d_unshared_kernels,
     fv_unfused_kernels,
     FV_NAMESPACE::conv2d_deformable_kernels,
     FV_NAMESPACE::maxpool_kernels,
