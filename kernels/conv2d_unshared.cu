@@ -144,18 +144,18 @@ __device__ void stage_windows(const unshared_plan &plan, int64_t first_image, co
         }
 }
 
-/* Adds up 32 sums over the warp; lane l gets the total of sum l. */
+/* Adds up 32 sums over the warp; lane l gets the total of sum l. At each step a lane hands half of its sums to a
+ * partner and takes the partner's share of the others. */
+template <int HALF = WARP / 2>
 __device__ inline float warp_totals(float (&sum)[WARP]) {
-    const int lane = static_cast<int>(threadIdx.x) % WARP;
+    const bool upper = (static_cast<int>(threadIdx.x) & HALF) != 0;
     FV_UNROLL
-    for (int half = WARP / 2; half > 0; half /= 2) {
-        const bool upper = (lane & half) != 0;
-        FV_UNROLL
-        for (int i = 0; i < half; ++i) {
-            const float kept = upper ? sum[i + half] : sum[i], given = upper ? sum[i] : sum[i + half];
-            sum[i] = kept + __shfl_xor_sync(0xffffffffu, given, half);
-        }
+    for (int i = 0; i < HALF; ++i) {
+        const float kept = upper ? sum[i + HALF] : sum[i], given = upper ? sum[i] : sum[i + HALF];
+        sum[i] = kept + __shfl_xor_sync(0xffffffffu, given, HALF);
     }
+    if constexpr (HALF > 1)
+        return warp_totals<HALF / 2>(sum);
     return sum[0];
 }
 

@@ -5,6 +5,7 @@
 #include <fovea/context.h>
 #include <fovea/data.h>
 #include <fovea/fold.h>
+#include <fovea/filters.h>
 #include <fovea/matrix.h>
 #include <fovea/network.h>
 #include <fovea/operations.h>
