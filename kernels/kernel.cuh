@@ -121,6 +121,7 @@ extern const fv_kernel avgpool_kernels[];
 extern const fv_kernel unpool_kernels[];
 extern const fv_kernel upsample_kernels[];
 extern const fv_kernel conv2d_unshared_kernels[];
+extern const fv_kernel conv2d_spatial_kernels[];
 
 } // namespace FV_NAMESPACE
 

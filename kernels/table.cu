@@ -24,6 +24,7 @@ const fv_kernel *const FV_TABLES[] = {
     FV_NAMESPACE::conv2d_transposed_kernels,
     FV_NAMESPACE::separable_kernels, /* before the rows that stand in */
     FV_NAMESPACE::conv2d_unshared_kernels,
+    FV_NAMESPACE::conv2d_spatial_kernels,
     fv_unfused_kernels,
     FV_NAMESPACE::conv2d_deformable_kernels,
     FV_NAMESPACE::maxpool_kernels,
