@@ -46,8 +46,9 @@ void fv_draw_window(fv_draw *d, fv_window2d *window);
 
 /* One function per kind: everything but kind and dtype. What validation refuses is drawn again. */
 typedef void fv_draw_operation(fv_draw *d, fv_operation *op);
-fv_draw_operation fv_draw_conv2d, fv_draw_separable, fv_draw_transposed, fv_draw_deformable, fv_draw_linear,
-    fv_draw_relu, fv_draw_batchnorm, fv_draw_dropout, fv_draw_concat, fv_draw_add, fv_draw_flatten,
-    fv_draw_softmax_xent, fv_draw_batch, fv_draw_sgd, fv_draw_adam, fv_draw_pool, fv_draw_avgpool, fv_draw_upsample;
+fv_draw_operation fv_draw_conv2d, fv_draw_separable, fv_draw_transposed, fv_draw_unshared, fv_draw_spatial,
+    fv_draw_deformable, fv_draw_linear, fv_draw_relu, fv_draw_batchnorm, fv_draw_dropout, fv_draw_concat, fv_draw_add,
+    fv_draw_flatten, fv_draw_softmax_xent, fv_draw_batch, fv_draw_sgd, fv_draw_adam, fv_draw_pool, fv_draw_avgpool,
+    fv_draw_upsample;
 
 #endif

@@ -77,3 +77,24 @@ void fv_draw_transposed(fv_draw *d, fv_operation *op) {
     t->output_pad_h = v.input + v.pad_before + v.pad_after - fv_axis_span(&v) - (t->h - 1) * v.stride;
     t->output_pad_w = h.input + h.pad_before + h.pad_after - fv_axis_span(&h) - (t->w - 1) * h.stride;
 }
+
+/* As a conv2d, but most large ones are too large: the filters of all positions count. */
+void fv_draw_unshared(fv_draw *d, fv_operation *op) {
+    fv_operation shared = {.kind = FV_CONV2D};
+    fv_draw_conv2d(d, &shared);
+    op->window = shared.window;
+    op->unshared.k = shared.conv2d.k;
+    op->unshared.groups = shared.conv2d.groups;
+    op->unshared.bias = shared.conv2d.bias;
+}
+
+/* Few channels in the middle are likely, as fused kernels take only small filters. */
+void fv_draw_spatial(fv_draw *d, fv_operation *op) {
+    fv_operation whole = {.kind = FV_CONV2D};
+    fv_draw_conv2d(d, &whole);
+    op->window = whole.window;
+    op->spatial.k = whole.conv2d.k;
+    op->spatial.groups = whole.conv2d.groups;
+    op->spatial.bias = whole.conv2d.bias;
+    op->spatial.m = op->spatial.groups * (chance(d, 60) ? PICK(d, 1, 1, 2, 3, 5) : fv_draw_extent(d));
+}

@@ -3,9 +3,12 @@
  * A case is drawn field by field from lists that favour corners and drawn again until it is valid and small enough for
  * the emulator. Only integers decide, and reals come from lists, so that a seed means the same cases on every machine.
  * A change to any draw changes the cases of every seed. */
+#include <string.h>
+
 #include "base/checked.h"
 #include "cases/cases.h"
 #include "cases/draw.h"
+#include "ops/chain.h"
 
 enum {
     /* Limits that most cases keep; all keep LARGE_TIMES as much. */
@@ -14,6 +17,7 @@ enum {
     MOST_TILE_PRODUCTS = 2000000, /* what a filter gradient in whole tiles of 32 x 32 x 16 multiplies */
     MOST_TURNS = 250,             /* of the blocks of a kernel that must have that many */
     MOST_TAP_THREADS = 40000,     /* that the gradients by offsets take */
+    MOST_SHUFFLING = 50000,       /* threads */
     LARGE_TIMES = 10,
     LARGE_PERCENT = 2,
     BLIND_PERCENT = 10, /* of the windows that never meet the image, how many are kept */
@@ -39,6 +43,8 @@ static const struct {
     [FV_CONV2D] = {50, fv_draw_conv2d},
     [FV_TRANSPOSED] = {10, fv_draw_transposed},
     [FV_SEPARABLE] = {8, fv_draw_separable},
+    [FV_SPATIAL] = {6, fv_draw_spatial},
+    [FV_UNSHARED] = {6, fv_draw_unshared},
     [FV_DEFORMABLE] = {8, fv_draw_deformable},
     [FV_MAXPOOL] = {20, fv_draw_pool},
     [FV_AVGPOOL] = {8, fv_draw_avgpool},
@@ -71,26 +77,22 @@ static fv_kind draw_kind(fv_draw *d, unsigned kinds) {
     }
 }
 
-/* The conv2d whose products an operation has; false if there is none. */
-static bool is_convolution(const fv_operation *op, fv_operation *conv) {
-    *conv = *op;
-    if (op->kind == FV_TRANSPOSED)
-        *conv = (fv_operation){.kind = FV_CONV2D, .conv2d = fv_transposed_mirror(&op->transposed)};
-    return conv->kind == FV_CONV2D;
-}
-
 static bool is_pool(fv_kind kind) {
     return kind == FV_MAXPOOL || kind == FV_AVGPOOL || kind == FV_UNPOOL;
 }
 
 /* Whether the results can be anything but zeros, which prove little. */
 static bool says_something(const fv_operation *op) {
-    fv_operation sliding;
-    if (!is_convolution(op, &sliding) && op->kind > FV_UNPOOL) /* the kinds up to it have a window */
+    if (op->kind > FV_UNPOOL) /* the kinds up to it have a window */
         return true;
+    fv_window2d window = op->window;
+    if (op->kind == FV_TRANSPOSED) {
+        const fv_conv2d mirror = fv_transposed_mirror(&op->transposed);
+        memcpy(&window, &mirror, sizeof window); /* it begins like that */
+    }
     const bool pool = is_pool(op->kind);
-    const fv_axis v = pool ? fv_pool_vertical(&op->pool) : fv_window_vertical(&sliding.window);
-    const fv_axis h = pool ? fv_pool_horizontal(&op->pool) : fv_window_horizontal(&sliding.window);
+    const fv_axis v = pool ? fv_pool_vertical(&op->pool) : fv_window_vertical(&window);
+    const fv_axis h = pool ? fv_pool_horizontal(&op->pool) : fv_window_horizontal(&window);
     return meets_image(&v) && meets_image(&h);
 }
 
@@ -120,6 +122,25 @@ static bool few_taps(const fv_operation *op, int64_t times) {
            d->n * d->offset_groups * taps * fv_min(channels, 16) <= times * MOST_TAP_THREADS;
 }
 
+/* Threads that add up by shuffles: a warp for each position, 4 filters and 8 images. */
+static int64_t shuffling_threads(const fv_operation *op) {
+    const fv_unshared *d = &op->unshared;
+    return fv_window_p(&op->window) * fv_window_q(&op->window) * d->groups * fv_round_up(d->k / d->groups, 4) * 8 *
+           (fv_round_up(d->n, 8) / 8);
+}
+
+/* The convolutions with filters for all positions that an operation is run as; returns their number. */
+static int convolutions_of(const fv_operation *op, fv_operation convolutions[2]) {
+    convolutions[0] = *op;
+    if (op->kind == FV_SEPARABLE || op->kind == FV_SPATIAL) {
+        fv_chain_stages(op, convolutions);
+        return 2;
+    }
+    if (op->kind == FV_TRANSPOSED)
+        convolutions[0] = (fv_operation){.kind = FV_CONV2D, .conv2d = fv_transposed_mirror(&op->transposed)};
+    return convolutions[0].kind == FV_CONV2D;
+}
+
 static bool small_enough(const fv_operation *op, int64_t times) {
     int64_t macs = is_pool(op->kind) ? places_looked_at(&op->pool) : 0;
     for (fv_pass pass = 0; pass < FV_PASSES; ++pass) {
@@ -130,17 +151,14 @@ static bool small_enough(const fv_operation *op, int64_t times) {
                 return false;
         macs += fv_operation_macs(op, pass);
     }
-    fv_operation conv;
-    if (is_convolution(op, &conv) &&
-        (tile_products(&conv.conv2d) > times * MOST_TILE_PRODUCTS || block_turns(&conv.conv2d) > times * MOST_TURNS))
-        return false;
-    if (op->kind == FV_SEPARABLE) {
-        fv_conv2d stages[2];
-        fv_separable_stages(&op->separable, stages);
-        if (tile_products(&stages[1]) > times * MOST_TILE_PRODUCTS)
+    fv_operation convolutions[2];
+    for (int i = convolutions_of(op, convolutions) - 1; i >= 0; --i)
+        if (tile_products(&convolutions[i].conv2d) > times * MOST_TILE_PRODUCTS ||
+            block_turns(&convolutions[i].conv2d) > times * MOST_TURNS)
             return false;
-    }
     if (op->kind == FV_DEFORMABLE && !few_taps(op, times))
+        return false;
+    if (op->kind == FV_UNSHARED && shuffling_threads(op) > times * MOST_SHUFFLING)
         return false;
     return macs <= times * MOST_MACS;
 }
