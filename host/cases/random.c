@@ -17,7 +17,7 @@ enum {
     MOST_TILE_PRODUCTS = 2000000, /* what a filter gradient in whole tiles of 32 x 32 x 16 multiplies */
     MOST_TURNS = 250,             /* of the blocks of a kernel that must have that many */
     MOST_TAP_THREADS = 40000,     /* that the gradients by offsets take */
-    MOST_SHUFFLING = 50000,       /* threads */
+    MOST_SHUFFLING = 10000,       /* threads */
     LARGE_TIMES = 10,
     LARGE_PERCENT = 2,
     BLIND_PERCENT = 10, /* of the windows that never meet the image, how many are kept */

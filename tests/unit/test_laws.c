@@ -7,7 +7,6 @@
  * filters.
  * and where there are second filters, = <dw2(x, dy), w2>, or a mask, = <dmask(x, w, dy), mask>. On small integers (and
  * offsets and masks of quarters) every term and sum is exact, so all these numbers are the same, on every backend.
- * all these numbers are the same, on every backend.
  *
  * Finite differences, on the double-precision reference: for the piecewise linear operations with integer data and a
  * step of 1/8 the quotient is exact and must equal the gradient; for softmax the error has a bound from its third
@@ -95,10 +94,6 @@ static void check_adjoint(fv_context *context, const char *text) {
     double *const in[FV_ROLES] = {
         [FV_X] = forward.at[FV_X],           [FV_W] = forward.at[FV_W],       [FV_W2] = forward.at[FV_W2],
         [FV_OFFSET] = forward.at[FV_OFFSET], [FV_MASK] = forward.at[FV_MASK], [FV_DY] = backward.at[FV_DY]};
-    double *const in[FV_ROLES] = {[FV_X] = forward.at[FV_X],
-                                  [FV_W] = forward.at[FV_W],
-                                  [FV_W2] = forward.at[FV_W2],
-                                  [FV_DY] = backward.at[FV_DY]};
     static const struct {
         fv_pass pass;
         fv_role result, with;
@@ -108,13 +103,11 @@ static void check_adjoint(fv_context *context, const char *text) {
                  {FV_BACKWARD_WEIGHTS, FV_DW, FV_W, "<dw,w>"},
                  {FV_BACKWARD_WEIGHTS, FV_DW2, FV_W2, "<dw2,w2>"},
                  {FV_BACKWARD_DATA, FV_DMASK, FV_MASK, "<dmask,mask>"}};
-                 {FV_BACKWARD_WEIGHTS, FV_DW2, FV_W2, "<dw2,w2>"}};
     double by_output = 0;
     for (size_t i = 0; i < sizeof sides / sizeof sides[0]; ++i) {
         const int64_t elements = elements_of(&op, sides[i].pass, sides[i].result);
         if (elements == 0)
             continue; /* no second filters, or no mask */
-            continue; /* no second filters */
         double *result = run_pass(context, &op, sides[i].pass, in, sides[i].result);
         const double product = dot(result, in[sides[i].with], elements);
         free(result);
@@ -153,10 +146,10 @@ static void adjoint(void **state) {
         "conv2d_separable n=1 c=35 h=11 w=13 k=66 kernel=3x2 stride=2x3 pad=2,0,1,1 dilation=2x1",
         "conv2d_transposed n=2 c=4 h=4 w=4 k=3 kernel=4x4 stride=2 pad=1",
         "conv2d_transposed n=1 c=6 h=4 w=5 k=4 kernel=3x2 stride=2x3 pad=2,0,1,1 dilation=2x1 output_pad=1x2 groups=2",
-        "conv2d_deformable n=2 c=6 h=9 w=10 k=4 kernel=3x2 stride=2x1 pad=2,0,1,1 groups=2 offset_groups=3 mask=1",
-        "conv2d_deformable n=1 c=70 h=11 w=5 k=3 kernel=3x3 pad=1 dilation=1x2",
         "conv2d_unshared n=9 c=4 h=7 w=6 k=6 kernel=3x2 stride=2x1 pad=1,0,1,1 dilation=1x2 groups=2",
         "conv2d_spatial n=2 c=4 m=6 k=2 h=9 w=8 kernel=3x2 stride=2x3 pad=1,2,0,1 dilation=2x1 groups=2",
+        "conv2d_deformable n=2 c=6 h=9 w=10 k=4 kernel=3x2 stride=2x1 pad=2,0,1,1 groups=2 offset_groups=3 mask=1",
+        "conv2d_deformable n=1 c=70 h=11 w=5 k=3 kernel=3x3 pad=1 dilation=1x2",
         "linear n=5 c=37 k=11",
     };
     for (const char *const *name = fv_backend_names(); *name; ++name) {
@@ -166,9 +159,8 @@ static void adjoint(void **state) {
             continue; /* no device */
         assert_int_equal(status, FV_OK);
         require_own_kernels(context);
-        const bool vendor = strcmp(*name, "onednn") == 0 || strcmp(*name, "cudnn") == 0;
         for (size_t i = 0; i < sizeof texts / sizeof texts[0]; ++i)
-            if (!(vendor && parse(texts[i], FV_F32).kind == FV_DEFORMABLE)) /* no vendor has it */
+            if (has_kind(context->backend, parse(texts[i], FV_F32).kind))
                 check_adjoint(context, texts[i]);
         fv_context_destroy(context);
     }
@@ -218,8 +210,6 @@ static void transposed_is_the_adjoint(void **state) {
         require_own_kernels(context);
         for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; ++i)
             check_transposed(context, pairs[i].conv, pairs[i].transposed);
-            if (has_kind(context->backend, parse(texts[i], FV_F32).kind))
-                check_adjoint(context, texts[i]);
         fv_context_destroy(context);
     }
 }
@@ -343,7 +333,6 @@ static void exact_differences(void **state) {
                      {FV_W, FV_DW}, {FV_W2, FV_DW2}, {FV_B, FV_DB}};
         } pairs[] = {{FV_X, FV_DX}, {FV_W, FV_DW},           {FV_W2, FV_DW2},
                      {FV_B, FV_DB}, {FV_OFFSET, FV_DOFFSET}, {FV_MASK, FV_DMASK}};
-        const struct { fv_role by, gradient; } pairs[] = {{FV_X, FV_DX}, {FV_W, FV_DW}, {FV_W2, FV_DW2}, {FV_B, FV_DB}};
         for (size_t j = 0; j < sizeof pairs / sizeof pairs[0]; ++j)
             if (t.at[pairs[j].gradient])
                 check_differences(&op, inner_output, pairs[j].by, &t, t.at[FV_DY], t.at[pairs[j].gradient], 0.125, 0);
