@@ -329,10 +329,8 @@ static void exact_differences(void **state) {
                 assert_int_equal(fv_run_reference(&op, pass, &t), FV_OK);
         const struct {
             fv_role by, gradient;
-        } pairs[] = {{FV_X, FV_DX}, {FV_X2, FV_DX2}, {FV_X3, FV_DX3}, {FV_X4, FV_DX4},
-                     {FV_W, FV_DW}, {FV_W2, FV_DW2}, {FV_B, FV_DB}};
-        } pairs[] = {{FV_X, FV_DX}, {FV_W, FV_DW},           {FV_W2, FV_DW2},
-                     {FV_B, FV_DB}, {FV_OFFSET, FV_DOFFSET}, {FV_MASK, FV_DMASK}};
+        } pairs[] = {{FV_X, FV_DX},   {FV_X2, FV_DX2}, {FV_X3, FV_DX3},         {FV_X4, FV_DX4},    {FV_W, FV_DW},
+                     {FV_W2, FV_DW2}, {FV_B, FV_DB},   {FV_OFFSET, FV_DOFFSET}, {FV_MASK, FV_DMASK}};
         for (size_t j = 0; j < sizeof pairs / sizeof pairs[0]; ++j)
             if (t.at[pairs[j].gradient])
                 check_differences(&op, inner_output, pairs[j].by, &t, t.at[FV_DY], t.at[pairs[j].gradient], 0.125, 0);
