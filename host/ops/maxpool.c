@@ -49,7 +49,7 @@ const fv_op_info fv_maxpool_info = {
     .example = "maxpool n=1 c=1 h=1 w=1 kernel=1x1",
     .fields = fields,
     .field_count = sizeof fields / sizeof fields[0],
-    .resolve = fv_window_resolve,
+    .resolve = fv_pool_resolve,
     .validate = validate,
     .signature = signature,
     .macs = fv_no_macs,

@@ -145,6 +145,7 @@ fv_status fv_image_validate(const char *name, int64_t n, int64_t c, int64_t h, i
     {"ceil", FV_FIELD_COUNT, offsetof(fv_pool2d, ceil), "0", NULL}
 /* clang-format on */
 void fv_window_resolve(fv_operation *op);
+void fv_pool_resolve(fv_operation *op);
 fv_status fv_window_validate(const char *name, const fv_window2d *window);
 fv_axis fv_window_vertical(const fv_window2d *window);
 fv_axis fv_window_horizontal(const fv_window2d *window);

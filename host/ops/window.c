@@ -97,15 +97,20 @@ fv_axis fv_pool_horizontal(const fv_pool2d *d) {
 
 void fv_window_resolve(fv_operation *op) {
     fv_window2d *d = &op->window;
-    if (d->r == FV_GLOBAL) {
-        d->r = d->h;
-        d->s = d->w;
-    }
     if (d->pad_top != FV_PAD_SAME)
         return;
     const fv_axis v = fv_window_vertical(d), h = fv_window_horizontal(d);
     fv_axis_same(&v, &d->pad_top, &d->pad_bottom);
     fv_axis_same(&h, &d->pad_left, &d->pad_right);
+}
+
+void fv_pool_resolve(fv_operation *op) {
+    fv_pool2d *d = &op->pool;
+    if (d->r == FV_GLOBAL) {
+        d->r = d->h;
+        d->s = d->w;
+    }
+    fv_window_resolve(op);
 }
 
 fv_status fv_image_validate(const char *name, int64_t n, int64_t c, int64_t h, int64_t w) {
