@@ -134,7 +134,10 @@ static int convolutions_of(const fv_operation *op, fv_operation convolutions[2])
     convolutions[0] = *op;
     if (op->kind == FV_SEPARABLE || op->kind == FV_SPATIAL) {
         fv_chain_stages(op, convolutions);
-        return 2;
+        if (op->kind == FV_SPATIAL)
+            return 2;
+        convolutions[0] = convolutions[1]; /* the depthwise stage takes no tiles */
+        return 1;
     }
     if (op->kind == FV_TRANSPOSED)
         convolutions[0] = (fv_operation){.kind = FV_CONV2D, .conv2d = fv_transposed_mirror(&op->transposed)};
@@ -164,9 +167,7 @@ static bool small_enough(const fv_operation *op, int64_t times) {
 }
 
 fv_operation fv_random_case(uint64_t seed, uint64_t index, unsigned kinds) {
-    unsigned all = 0;
-    for (int kind = 0; kind < FV_KINDS; ++kind)
-        all |= (unsigned)(families[kind].weight > 0) << kind;
+    const unsigned all = (1u << FV_KINDS) - 1;
     fv_draw d = {seed, index, 0, false};
     const fv_kind kind = draw_kind(&d, kinds & all ? kinds & all : all);
     d.large = chance(&d, LARGE_PERCENT);
