@@ -31,8 +31,8 @@ test: build
 	cmake --build build
 	cmake --preset sanitize -G Ninja -DFOVEA_WERROR=$(WERROR)
 	cmake --build build/sanitize
-	ctest --test-dir build --output-on-failure
-	ctest --test-dir build/sanitize --output-on-failure
+	ctest --test-dir build --output-on-failure -j$$(nproc)
+	ctest --test-dir build/sanitize --output-on-failure -j$$(nproc)
 
 check: build
 	build/fovea check

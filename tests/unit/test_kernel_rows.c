@@ -138,9 +138,42 @@ static void onednn_names_its_implementations(void **state) {
     fv_context_destroy(context);
 }
 
+/* Passes of a kind that a backend has rows for, as a bit set. */
+static unsigned passes_of(const char *name, fv_kind kind) {
+    unsigned passes = 0;
+    fv_kernel_cursor cursor = {0};
+    const fv_backend *backend = fv_backend_find(name);
+    for (const fv_kernel *kernel; backend && (kernel = fv_kernel_next(backend, &cursor));)
+        if (kernel->kind == kind)
+            passes |= 1u << kernel->pass;
+    return passes;
+}
+
+/* Reference and our kernels have every pass of every operation; vendors all passes but of those that they lack. */
+static void every_pass_has_rows(void **state) {
+    (void)state;
+    for (fv_kind kind = 0; kind < FV_KINDS; ++kind) {
+        const fv_operation op = example(kind);
+        unsigned all = 0;
+        for (fv_pass pass = 0; pass < FV_PASSES; ++pass)
+            all |= (unsigned)fv_operation_has_pass(&op, pass) << pass;
+        assert_int_equal(passes_of("reference", kind), all);
+        assert_int_equal(passes_of("emulated", kind), all);
+        const unsigned of_onednn = passes_of("onednn", kind);
+        const bool no_vendor = kind == FV_UNSHARED || kind == FV_DEFORMABLE || kind == FV_UNPOOL;
+        if (fv_backend_find("onednn"))
+            assert_int_equal(of_onednn, no_vendor ? 0 : all);
+        if (fv_backend_find("cuda"))
+            assert_int_equal(passes_of("cuda", kind), all);
+        if (no_vendor)
+            assert_int_equal(passes_of("cudnn", kind), 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_whole),
+        cmocka_unit_test(every_pass_has_rows),
         cmocka_unit_test(rows_are_named),
         cmocka_unit_test(split_workspace_follows_its_rule),
         cmocka_unit_test(onednn_names_its_implementations),
