@@ -1,10 +1,10 @@
-/* Matrix products that a kernel file leaves to a library: cuBLAS on the GPU. Under the emulator our own tiled product
- * stands in, so that what comes before and after can be checked anywhere. */
+/* Matrix products that a kernel file leaves to a library: cuBLAS on the GPU. Under the emulator plain loops stand in, so
+ * that what comes before and after can be checked anywhere. */
 #ifndef FOVEA_BLAS_CUH
 #define FOVEA_BLAS_CUH
 
 #include "backends/cuda/product.h"
-#include "product_tile.cuh"
+#include "kernel.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -14,26 +14,20 @@ inline fv_status blas_ready(fv_context *) {
     return FV_OK;
 }
 
-inline fv_status blas_multiply(fv_context *context, const fv_product &p) {
-    const char *reason = product_refusal(p.m, p.n, p.count);
-    if (reason)
-        return fv_fail(FV_UNSUPPORTED, "product: %s", reason);
-    const matrix_product product = {
-        .a = {p.a.data, p.a.transposed ? 1 : p.a.pitch, p.a.transposed ? p.a.pitch : 1, p.m},
-        .b = {p.b.data, p.b.transposed ? p.b.pitch : 1, p.b.transposed ? 1 : p.b.pitch, p.n},
-        .depth = p.depth,
-        .bias = nullptr,
-        .result = p.result,
-        .pitch = p.pitch,
-        .row_sums = nullptr,
-        .accumulate = p.accumulate,
-        .count = p.count,
-        .next = {.a = p.a.next, .b = p.b.next, .bias = 0, .result = p.next, .row_sums = 0},
+inline fv_status blas_multiply(fv_context *, const fv_product &p) {
+    const auto at = [](const fv_matrix &matrix, int64_t number, int64_t i, int64_t j) {
+        return matrix.data[number * matrix.next + (matrix.transposed ? j * matrix.pitch + i : i * matrix.pitch + j)];
     };
-    if (p.a.transposed)
-        return p.b.transposed ? run_product<false, true>(context, product)
-                              : run_product<false, false>(context, product);
-    return p.b.transposed ? run_product<true, true>(context, product) : run_product<true, false>(context, product);
+    for (int64_t number = 0; number < p.count; ++number)
+        for (int64_t i = 0; i < p.m; ++i)
+            for (int64_t j = 0; j < p.n; ++j) {
+                float *const result = &p.result[number * p.next + i * p.pitch + j];
+                float sum = p.accumulate ? *result : 0.0f;
+                for (int64_t l = 0; l < p.depth; ++l)
+                    sum += at(p.a, number, i, l) * at(p.b, number, l, j);
+                *result = sum;
+            }
+    return FV_OK;
 }
 
 #else

@@ -22,8 +22,7 @@ struct matrix_product {
     const float *bias; /* of each n; NULL: none */
     float *result;     /* element (m, n) at result[m * pitch + n] */
     int64_t pitch;
-    float *row_sums;         /* of a, for each m; NULL: not wanted */
-    bool accumulate = false; /* to add to what the result holds */
+    float *row_sums; /* of a, for each m; NULL: not wanted */
 
     /* Products side by side, and the floats from one's operands and results to the next one's. */
     int64_t count = 1;
@@ -153,9 +152,7 @@ __global__ void __launch_bounds__(PRODUCT_THREADS<TILE>) product_tile_kernel(mat
             const int64_t n = first_n + product_column<TILE>() + j;
             if (m >= p.a.rows || row < 0 || n >= p.b.rows)
                 continue;
-            float *const place = &result[row * p.pitch + n];
-            const float before = p.accumulate ? *place : 0.0f;
-            *place = before + sum[i][j] + (p.bias ? p.bias[number * p.next.bias + n] : 0.0f);
+            result[row * p.pitch + n] = sum[i][j] + (p.bias ? p.bias[number * p.next.bias + n] : 0.0f);
         }
     }
 }

@@ -7,7 +7,7 @@ expect 0 "" mutate --dry-run
 count=$(sed -n 's/^all \([0-9]*\) mutations apply$/\1/p' out.txt)
 [ "${count:-0}" -ge 60 ] || fail "the list: $(cat out.txt)"
 expect 0 "" mutate --dry-run 'relu-data-*' batch-elements
-grep -qx 'all 4 mutations apply' out.txt || fail "patterns: $(cat out.txt)"
+grep -qx 'all 6 mutations apply' out.txt || fail "patterns: $(cat out.txt)"
 expect 2 "no mutation is named like nothing-*" mutate 'nothing-*'
 expect 2 "unknown option --fast" mutate --fast
 expect 2 "-j 'many': expected a number of jobs" mutate -j many
