@@ -113,7 +113,7 @@ judge_verdict() {
   while read -r blamed; do
     kernel_matches "$blamed" "${kernels[m]}" ||
       { outcome=fault detail="the verdict blames '$blamed', the mistake is in ${kernels[m]}" && return; }
-  done < <(sed 's/ ([^()]*)\(, \|$\)/\n/g' <<<"$verdict" | sed '/^$/d')
+  done < <(sed 's/ and [0-9]* more kernels\{0,1\}$//; s/ ([^()]*)\(, \|$\)/\n/g' <<<"$verdict" | sed '/^$/d')
   replay=$(sed -n 's/^  replay: fovea //p' "$tree/out" | head -n 1)
   [ -n "$replay" ] || { outcome=fault detail="no line to replay: $verdict" && return; }
   timeout --foreground 60 bash -c "'$program' $replay" >"$tree/replayed" 2>&1
