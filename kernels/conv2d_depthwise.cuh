@@ -32,10 +32,11 @@ struct strip_steps {
 };
 
 inline strip_steps strip_steps_of(int64_t advance, int64_t spacing) {
-    const int64_t divisor = common_divisor(advance, spacing);
+    constexpr int64_t BEYOND_LINES = (int64_t)1 << 32; /* no line has two pixels as far apart */
+    const int64_t divisor = common_divisor(advance, spacing), step = advance / divisor * spacing;
     return {.share = static_cast<int>(spacing / divisor),
             .turns = static_cast<int>(advance / divisor),
-            .step = advance / divisor * spacing};
+            .step = step < BEYOND_LINES ? step : BEYOND_LINES};
 }
 
 /* Strips of `length` that cover `count` results, of which those `share` apart make up a strip. */
@@ -110,18 +111,11 @@ inline int depthwise_lanes(int64_t channels) {
     return lanes;
 }
 
-/* Where the stride exceeds the image, most residues have no results. */
-inline void drop_empty_classes(tile_axis &axis) {
-    axis.classes = axis.classes < axis.result ? axis.classes : axis.result;
-}
-
 /* What does not depend on how the work is shared out. */
 inline depthwise_plan depthwise_problem(const fv_conv2d &d, bool backward) {
     depthwise_plan plan = {};
     plan.vertical = tile_axis_of(d.h, fv_conv2d_p(&d), d.r, d.stride_h, d.pad_top, d.dilation_h, backward);
     plan.horizontal = tile_axis_of(d.w, fv_conv2d_q(&d), d.s, d.stride_w, d.pad_left, d.dilation_w, backward);
-    drop_empty_classes(plan.vertical);
-    drop_empty_classes(plan.horizontal);
     plan.across = strip_steps_of(plan.horizontal.advance, plan.horizontal.spacing);
     plan.three = d.s == 3 && plan.across.turns == 1 && (!backward || d.stride_w == 1);
     plan.images = d.n;
@@ -199,18 +193,19 @@ __device__ void correlate_window(const depthwise_plan &plan, const tile_class &v
                                  int64_t channels, const float *taps, float (&sum)[STRIP]) {
     const int64_t image = place.image * plan.vertical.source * plan.horizontal.source * channels;
     const int64_t first_line = v.start + place.row * plan.vertical.advance;
-    for (int turn = 0; turn < plan.across.turns && turn < h.taps; ++turn) {
+    const int turns = plan.across.turns < h.taps ? plan.across.turns : h.taps;
+    for (int turn = 0; turn < turns; ++turn) {
         const int64_t start =
             h.start + place.first * plan.horizontal.advance + static_cast<int64_t>(turn) * plan.horizontal.spacing;
         const line_walk walk = line_walk_of(start, plan.across.step, plan.horizontal.source, channels);
-        const int count = TAPS ? TAPS : static_cast<int>(ceil_div(h.taps - turn, plan.across.turns));
+        const int count = TAPS ? TAPS : static_cast<int>(ceil_div(h.taps - turn, turns));
         for (int t = 0; t < rows; ++t) {
             const int64_t line = first_line + static_cast<int64_t>(first_row + t) * plan.vertical.spacing;
             if (line < 0 || line >= plan.vertical.source)
                 continue;
             const float *const pixels = source + image + line * plan.horizontal.source * channels;
             const float *const row = taps + (t * h.taps + turn) * plan.pitch;
-            const int step = plan.across.turns * plan.pitch;
+            const int step = turns * plan.pitch;
             correlate_strip<STRIP>(
                 count, [&](int i) { return line_value(walk, pixels, i); }, [&](int i) { return row[i * step]; }, sum);
         }

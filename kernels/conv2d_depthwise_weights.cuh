@@ -39,7 +39,7 @@ inline depthwise_weights_plan depthwise_weights_plan_of(const fv_conv2d &d) {
     plan.p = fv_conv2d_p(&d);
     plan.q = fv_conv2d_q(&d);
     plan.multiplier = d.k / d.c;
-    plan.across = strip_steps_of(d.dilation_w, d.stride_w);
+    plan.across = strip_steps_of(d.s == 1 ? 1 : d.dilation_w, d.stride_w);
     plan.strip = ceil_div(d.s, plan.across.share) <= 4 ? 4 : 8;
     plan.row_strips = static_cast<int>(strips_of(d.s, plan.across.share, plan.strip));
     plan.strips = static_cast<int>(d.r) * plan.row_strips;
@@ -79,17 +79,18 @@ __device__ inline output_walk output_walk_of(const depthwise_weights_plan &plan,
             .count = static_cast<int>(rest < DEPTHWISE_SEGMENT ? rest : DEPTHWISE_SEGMENT)};
 }
 
-/* Adds a walk's products to the strip that begins with tap (r, s), and its dy to *bias unless that is NULL. */
+/* Adds a walk's products to the strip that begins with tap (r, s), and its dy to `bias` if sums_bias. */
 template <int STRIP>
 __device__ void walk_output(const depthwise_weights_plan &plan, const output_walk &walk, int64_t k, int64_t r,
-                            int64_t s, const float *x, const float *dy, float (&sum)[STRIP], float *bias) {
+                            int64_t s, const float *x, const float *dy, float (&sum)[STRIP], bool sums_bias,
+                            float &bias) {
     const fv_conv2d &d = plan.d;
     const int64_t image = walk.line / plan.p;
     const int64_t row = (walk.line - image * plan.p) * d.stride_h + r * d.dilation_h - d.pad_top;
     const float *const gradients = dy + (walk.line * plan.q + walk.first) * d.k + k;
     const int64_t step = plan.across.turns * d.k;
-    for (int i = 0; bias && i < walk.count; ++i)
-        *bias += gradients[i * step];
+    for (int i = 0; sums_bias && i < walk.count; ++i)
+        bias += gradients[i * step];
     if (row < 0 || row >= d.h)
         return;
     const float *const pixels = x + (image * d.h + row) * d.w * d.c + k / plan.multiplier;
@@ -122,8 +123,7 @@ __global__ void __launch_bounds__(DEPTHWISE_THREADS, 3)
     if (k < d.k && strip < plan.strips && walker < plan.walkers)
         for (int64_t unit = first_unit + walker; unit < end_unit; unit += plan.walkers) {
             const output_walk walk = output_walk_of(plan, unit);
-            walk_output<STRIP>(plan, walk, k, strip / plan.row_strips, first_tap, x, dy, sum,
-                               sums_bias ? &bias_sum : nullptr);
+            walk_output<STRIP>(plan, walk, k, strip / plan.row_strips, first_tap, x, dy, sum, sums_bias, bias_sum);
         }
     FV_UNROLL
     for (int j = 0; j < STRIP; ++j)
@@ -141,7 +141,8 @@ __global__ void __launch_bounds__(DEPTHWISE_THREADS, 3)
     for (int e = thread; e < columns * STRIP; e += plan.threads) {
         const int j = e % STRIP, in_block = e / STRIP % plan.block_strips, lane = e / STRIP / plan.block_strips;
         const int64_t at = first_strip + in_block, channel = first_channel + lane, r = at / plan.row_strips;
-        const int64_t s = strip_first(at % plan.row_strips, d.s, plan.across.share, STRIP) + j * plan.across.share;
+        const int64_t s = strip_first(at % plan.row_strips, d.s, plan.across.share, STRIP) +
+                          static_cast<int64_t>(j) * plan.across.share;
         if (channel < d.k && at < plan.strips && s < d.s)
             dw[blockIdx.y * stride + (channel * d.r + r) * d.s + s] =
                 all_walkers(&parts[j * plan.threads + in_block * plan.lanes + lane]);

@@ -40,7 +40,7 @@ enum tile_method { TILE_PLAIN, TILE_SPREAD, TILE_GROUPED };
 struct tile_axis {
     int source, result; /* extents of the tensors read and written */
     int filter, stride, pad, dilation;
-    int classes; /* residues of the result modulo the stride: 1 forward, stride backward */
+    int classes; /* residues of the result modulo the stride, that have any: 1 forward, up to stride backward */
     int period;  /* every how many taps belong to a class: 1 forward, stride / gcd(stride, dilation) backward */
     int taps;    /* of the class with the most */
     int advance, spacing;      /* staged pixels from result to result of a lane and from tap to tap within a class */

@@ -52,9 +52,12 @@ inline void tile_spread(tile_axis &axis) {
     axis.spacing = 1;
 }
 
-/* One axis, yet uncut. */
+/* One axis, yet uncut. Where the stride exceeds the image, most residues have no results and make no class. A single tap
+ * has no dilation. */
 inline tile_axis tile_axis_of(int64_t input, int64_t output, int64_t filter, int64_t stride, int64_t pad,
                               int64_t dilation, bool backward) {
+    if (filter == 1)
+        dilation = 1;
     const int64_t divisor = common_divisor(stride, dilation);
     const int64_t period = backward ? stride / divisor : 1;
     return {.source = static_cast<int>(backward ? output : input),
@@ -63,7 +66,9 @@ inline tile_axis tile_axis_of(int64_t input, int64_t output, int64_t filter, int
             .stride = static_cast<int>(stride),
             .pad = static_cast<int>(pad),
             .dilation = static_cast<int>(dilation),
-            .classes = static_cast<int>(backward ? stride : 1),
+            .classes = static_cast<int>(!backward        ? 1
+                                        : stride < input ? stride
+                                                         : input),
             .period = static_cast<int>(period),
             .taps = static_cast<int>(ceil_div(filter, period)),
             .advance = static_cast<int>(backward ? 1 : stride),

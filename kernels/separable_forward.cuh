@@ -55,8 +55,8 @@ inline separable_plan separable_problem(const fv_separable &d, int lanes) {
 
 inline int64_t separable_shared_bytes(const separable_plan &plan) {
     const int64_t taps = static_cast<int64_t>(plan.depthwise.vertical.taps) * plan.depthwise.horizontal.taps;
-    return ((1 + plan.tiles) * SEPARABLE_SLICE_FLOATS + taps * plan.depthwise.pitch) *
-           static_cast<int64_t>(sizeof(float));
+    const int64_t slab = (taps < MAX_SHARED_BYTES ? taps : MAX_SHARED_BYTES) * plan.depthwise.pitch;
+    return ((1 + plan.tiles) * SEPARABLE_SLICE_FLOATS + slab) * static_cast<int64_t>(sizeof(float));
 }
 
 inline separable_plan separable_forward_plan_of(const fv_separable &d) {

@@ -144,7 +144,7 @@ inline separable_taps_plan separable_taps_plan_of(const fv_separable &d) {
     plan.p = stages[1].h;
     plan.q = stages[1].w;
     plan.middle = stages[1].c;
-    plan.across = strip_steps_of(d.dilation_w, d.stride_w);
+    plan.across = strip_steps_of(d.s == 1 ? 1 : d.dilation_w, d.stride_w);
     plan.taps = static_cast<int>(d.r * d.s < MAX_SHARED_BYTES ? d.r * d.s : MAX_SHARED_BYTES);
     plan.row_strips = static_cast<int>(strips_of(d.s, plan.across.share, SEPARABLE_STRIP));
     plan.lines = d.n * plan.p;
