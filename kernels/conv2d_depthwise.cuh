@@ -193,7 +193,7 @@ __device__ void correlate_window(const depthwise_plan &plan, const tile_class &v
                                  int64_t channels, const float *taps, float (&sum)[STRIP]) {
     const int64_t image = place.image * plan.vertical.source * plan.horizontal.source * channels;
     const int64_t first_line = v.start + place.row * plan.vertical.advance;
-    const int turns = plan.across.turns < h.taps ? plan.across.turns : h.taps;
+    const int turns = TAPS ? 1 : plan.across.turns < h.taps ? plan.across.turns : h.taps;
     for (int turn = 0; turn < turns; ++turn) {
         const int64_t start =
             h.start + place.first * plan.horizontal.advance + static_cast<int64_t>(turn) * plan.horizontal.spacing;

@@ -260,12 +260,12 @@ inline void tile_search_groups(tile_plan plan, bool backward, tile_best &best) {
     }
 }
 
-/* Whether an int counts the channels, and for spread tiles the pixels: tiles and lanes reach beyond the padded image by
- * no more than a few times its size. */
+/* Whether an int counts the channels and the pixels. The last tile reaches beyond the padded image by no more than what
+ * the shared memory holds; spread tiles, with their lanes, by a few times its size. */
 inline bool tile_countable(const fv_conv2d &d, tile_method method) {
-    constexpr int64_t FARTHEST = 1 << 28;
-    const bool far = d.h + d.pad_top + d.pad_bottom > FARTHEST || d.w + d.pad_left + d.pad_right > FARTHEST;
-    return d.c < 1 << 30 && d.k < 1 << 30 && !(method == TILE_SPREAD && far);
+    const int64_t farthest = method == TILE_SPREAD ? 1 << 28 : INT32_MAX - 2 * MAX_SHARED_BYTES;
+    const bool far = d.h + d.pad_top + d.pad_bottom > farthest || d.w + d.pad_left + d.pad_right > farthest;
+    return d.c < 1 << 30 && d.k < 1 << 30 && !far;
 }
 
 /* The best plan; false if no tile fits. An empty batch is planned as one image and has no blocks. */

@@ -102,6 +102,24 @@ static void split_workspace_follows_its_rule(void **state) {
     }
 }
 
+/* The last tile of a line of nearly 2^31 pixels would end beyond what an int counts. */
+static void tiles_end_within_an_int(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool refused;
+    } table[] = {{"conv2d c=1 h=1 w=2147483600 k=1 kernel=1x2", true},
+                 {"conv2d c=1 h=1 w=2147000000 k=1 kernel=1x2", false},
+                 {"conv2d c=1 h=1 w=1073741824 k=1 kernel=1x2 pad=0,0,1073741816,0", true}};
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; ++i)
+        for (fv_pass pass = FV_FORWARD; pass <= FV_BACKWARD_DATA; ++pass) {
+            fv_operation op;
+            assert_int_equal(fv_operation_parse(table[i].text, &op), FV_OK);
+            const fv_kernel *kernel = row_of(fv_backend_find("emulated"), op.kind, pass, "direct_tile");
+            assert_int_equal(kernel->supports(&op) != NULL, table[i].refused);
+        }
+}
+
 /* What the backend's kernel for this operation says of its arithmetic. */
 static fv_numerics numerics_of(fv_context *context, const char *text, fv_pass pass) {
     fv_operation op;
@@ -176,6 +194,7 @@ int main(void) {
         cmocka_unit_test(every_pass_has_rows),
         cmocka_unit_test(rows_are_named),
         cmocka_unit_test(split_workspace_follows_its_rule),
+        cmocka_unit_test(tiles_end_within_an_int),
         cmocka_unit_test(onednn_names_its_implementations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
