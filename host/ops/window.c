@@ -32,7 +32,7 @@ int64_t fv_axis_span(const fv_axis *axis) {
 
 int64_t fv_axis_output(const fv_axis *axis) {
     const int64_t room = axis->input + axis->pad_before + axis->pad_after - fv_axis_span(axis);
-    if (room < 0)
+    if (room <= (axis->ceil ? -axis->stride : -1))
         return 0;
     if (!axis->ceil)
         return room / axis->stride + 1;
@@ -60,9 +60,9 @@ fv_status fv_axis_validate(const char *name, const char *which, const fv_axis *a
     if (fv_axis_output(axis) < 1)
         return fv_fail(FV_BAD_INPUT,
                        "%s: %s: the window spans %" PRId64 " pixels (kernel %" PRId64 ", dilation %" PRId64
-                       "), more than the padded input's %" PRId64,
+                       "), more than the padded input's %" PRId64 "%s",
                        name, which, fv_axis_span(axis), axis->filter, axis->dilation,
-                       axis->input + axis->pad_before + axis->pad_after);
+                       axis->input + axis->pad_before + axis->pad_after, axis->ceil ? " by a stride or more" : "");
     if (axis->input + axis->pad_before + axis->pad_after + fv_axis_span(axis) > INT32_MAX)
         return fv_fail(FV_BAD_INPUT, "%s: %s: padded input and window together exceed 2^31-1 pixels", name, which);
     return FV_OK;

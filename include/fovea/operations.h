@@ -167,7 +167,8 @@ typedef struct fv_deformable {
 /* A pooling window: the members that maxpool, avgpool and unpool begin with. With `ceil` the last window may reach beyond
  * the padding, if it begins within the image or the padding before it: output height
  * ceil((h + pad_top + pad_bottom - dilation_h*(r-1) - 1) / stride_h) + 1, less 1 if that window begins behind the image.
- * (Where whole windows lie in the padding at the end, that can be fewer than without ceil.) The text form takes
+ * (One window may be larger than the padded image, by less than a stride; and where whole windows lie in the padding at
+ * the end, there can be fewer outputs than without ceil.) The text form takes
  * kernel=global for a window as large as the image. */
 typedef struct fv_pool2d {
     int64_t n, c, h, w, r, s; /* as in fv_window2d, up to dilation_w */

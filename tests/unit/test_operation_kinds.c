@@ -124,8 +124,12 @@ static void refuses_in_one_line(void **state) {
         {"maxpool c=1 h=4 w=4 kernel=0", "maxpool: height: kernel 0 must be 1 to 2^31-1"},
         {"maxpool c=1 h=4 w=4 kernel=2 ceil=2", "maxpool: ceil=2 must be 0 or 1"},
         {"maxpool c=1 h=4 w=4 kernel=2 include_pad=0", "maxpool: unknown key 'include_pad'"},
-        {"maxpool c=1 h=4 w=4 kernel=5 ceil=1",
-         "maxpool: height: the window spans 5 pixels (kernel 5, dilation 1), more than the padded input's 4"},
+        {"maxpool c=1 h=4 w=4 kernel=5 ceil=1", "maxpool: height: the window spans 5 pixels (kernel 5, dilation 1), "
+                                                "more than the padded input's 4 by a stride "
+                                                "or more"},
+        {"maxpool c=1 h=4 w=3 kernel=4 stride=2x1 ceil=1",
+         "maxpool: width: the window spans 4 pixels (kernel 4, dilation 1), more than the padded input's 3 by a stride "
+         "or more"},
         {"maxpool c=1 h=4 w=4 kernel=global dilation=2",
          "maxpool: height: the window spans 7 pixels (kernel 4, dilation 2), more than the padded input's 4"},
         {"conv2d c=1 k=1 h=4 w=4 kernel=global", "conv2d: kernel=global: expected HEIGHTxWIDTH or one whole number"},
@@ -218,6 +222,9 @@ static void ceil_outputs(void **state) {
         {"maxpool c=1 h=3 w=3 kernel=1 stride=2 pad=0,4,0,3", 4, 3},
         {"unpool c=1 h=7 w=8 kernel=3 dilation=2x1 stride=2 ceil=1", 2, 4},
         {"avgpool c=1 h=9 w=5 kernel=global ceil=1", 1, 1},
+        {"maxpool c=1 h=2 w=2 kernel=3 stride=2 ceil=1", 1,
+         1}, /* a window larger than the image, by less than a stride */
+        {"avgpool c=1 h=1 w=4 kernel=2x3 stride=2x3 pad=0,0,1,0 dilation=1x3 ceil=1", 1, 1},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; ++i) {
         const fv_operation op = parse(table[i].text);

@@ -61,6 +61,9 @@ static const resampled averages[] = {
      {3, 6},
      {2, 4.5},
      {1, 1, 1, 3, 3}},
+    /* one window, larger than the image and its padding */
+    {"avgpool c=1 h=1 w=2 kernel=1x4 stride=1x3 pad=0,0,1,0 ceil=1", 2, 1, {3, 6}, {6}, {3}, {2, 2}},
+    {"avgpool c=1 h=1 w=2 kernel=1x4 stride=1x3 pad=0,0,1,0 ceil=1 include_pad=0", 2, 1, {3, 6}, {6}, {4.5}, {3, 3}},
     /* no window begins behind the image: two, not three */
     {"avgpool c=1 h=1 w=3 kernel=1x1 stride=1x2 pad=0,0,0,2 ceil=1", 3, 2, {1, 2, 3}, {5, 6}, {1, 3}, {5, 0, 6}},
     /* windows of nothing but padding */
