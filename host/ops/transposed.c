@@ -60,6 +60,15 @@ static void pads_of_same(const fv_axis *axis, int64_t output_pad, int64_t *befor
     *after = total - total / 2;
 }
 
+/* Checks that each member of an axis is in range, so that output_of() cannot overflow. */
+static fv_status axis_range(const char *which, const fv_axis *axis, int64_t output_pad) {
+    FV_TRY(fv_axis_range(name, which, axis));
+    if (output_pad < 0 || output_pad >= axis->stride)
+        return fv_fail(FV_BAD_INPUT, "%s: %s: output_pad %" PRId64 " must be at least 0 and below the stride, %" PRId64,
+                       name, which, output_pad, axis->stride);
+    return FV_OK;
+}
+
 static void resolve(fv_operation *op) {
     fv_transposed *d = &op->transposed;
     if (d->pad_top != FV_PAD_SAME)
@@ -67,18 +76,15 @@ static void resolve(fv_operation *op) {
     fv_axis v = fv_window_vertical(&op->window), h = fv_window_horizontal(&op->window);
     v.pad_before = v.pad_after = h.pad_before = h.pad_after = 0;
     d->pad_top = d->pad_bottom = d->pad_left = d->pad_right = 0;
-    if (fv_image_validate(name, d->n, d->c, d->h, d->w) != FV_OK || fv_axis_range("", "", &v) != FV_OK ||
-        fv_axis_range("", "", &h) != FV_OK)
+    if (fv_image_validate(name, d->n, d->c, d->h, d->w) != FV_OK ||
+        axis_range("height", &v, d->output_pad_h) != FV_OK || axis_range("width", &h, d->output_pad_w) != FV_OK)
         return; /* validation will refuse these by name */
     pads_of_same(&v, d->output_pad_h, &d->pad_top, &d->pad_bottom);
     pads_of_same(&h, d->output_pad_w, &d->pad_left, &d->pad_right);
 }
 
 static fv_status validate_axis(const char *which, const fv_axis *axis, int64_t output_pad) {
-    FV_TRY(fv_axis_range(name, which, axis));
-    if (output_pad < 0 || output_pad >= axis->stride)
-        return fv_fail(FV_BAD_INPUT, "%s: %s: output_pad %" PRId64 " must be at least 0 and below the stride, %" PRId64,
-                       name, which, output_pad, axis->stride);
+    FV_TRY(axis_range(which, axis, output_pad));
     const int64_t output = output_of(axis, output_pad);
     if (output < 1)
         return fv_fail(FV_BAD_INPUT,

@@ -80,6 +80,10 @@ static void refuses_in_one_line(void **state) {
          "conv2d_transposed: height: output_pad 2 must be at least 0 and below the stride, 2"},
         {"conv2d_transposed" WINDOW "stride=2 output_pad=0x-1",
          "conv2d_transposed: width: output_pad -1 must be at least 0 and below the stride, 2"},
+        {"conv2d_transposed" WINDOW "pad=same output_pad=9223372036854775807x0",
+         "conv2d_transposed: height: output_pad 9223372036854775807 must be at least 0 and below the stride, 1"},
+        {"conv2d_transposed" WINDOW "pad=same output_pad=0x-9223372036854775808",
+         "conv2d_transposed: width: output_pad -9223372036854775808 must be at least 0 and below the stride, 1"},
         {"conv2d_transposed c=4 h=1 w=5 k=6 kernel=3 pad=2",
          "conv2d_transposed: height: the padding leaves -1 output pixels: (input-1)*stride - pads + "
          "dilation*(kernel-1) + output_pad + 1 must be at least 1"},
