@@ -1,6 +1,8 @@
 /* cuDNN on a CUDA device, loaded when the backend is opened and set up when an operation first asks for it.
  *
-    * Convolutions go through the graph API (graph.h). Pooling, the bias gradient and, by a plan (plan.h), relu, batch  * normalisation, addition and flattening go through the older functions, whose counterparts in the graph API are  * compiled at run time., whose counterparts in the graph API are compiled  * at run time., the bias gradient and the bias of a transposed  * convolution go through the older functions, whose counterparts in the graph API are compiled at run time.,
+ * Convolutions go through the graph API (graph.h). Pooling, the bias of a transposed convolution, bias gradients and, by
+ * a plan (plan.h), relu, batch normalisation, addition and flattening go through the older functions, whose counterparts
+ * in the graph API are compiled at run time.
  */
 #ifndef FOVEA_BACKENDS_CUDNN_CUDNN_H
 #define FOVEA_BACKENDS_CUDNN_CUDNN_H
@@ -43,6 +45,7 @@
     X(elementwise_destroy, cudnnDestroyOpTensorDescriptor)                                                             \
     X(elementwise_run, cudnnOpTensor)                                                                                  \
     X(transform, cudnnTransformTensor)                                                                                 \
+    X(batchnorm_derive, cudnnDeriveBNTensorDescriptor)                                                                 \
     X(batchnorm_training, cudnnBatchNormalizationForwardTraining)                                                      \
     X(batchnorm_inference, cudnnBatchNormalizationForwardInference)                                                    \
     X(batchnorm_backward, cudnnBatchNormalizationBackward)
