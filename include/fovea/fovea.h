@@ -4,8 +4,8 @@
 
 #include <fovea/context.h>
 #include <fovea/data.h>
-#include <fovea/fold.h>
 #include <fovea/filters.h>
+#include <fovea/fold.h>
 #include <fovea/matrix.h>
 #include <fovea/network.h>
 #include <fovea/operations.h>

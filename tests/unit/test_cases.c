@@ -41,7 +41,8 @@ static void adds_operations_from_text(void **state) {
     assert_int_equal(list.count, 4);
     expect_case(&list, 0, "linear n=1 c=3 k=4 bias=0 dtype=f32", FV_ALL_PASSES);
     expect_case(&list, 1, "relu elements=5 slope=0 dtype=f32", FV_ALL_PASSES);
-    expect_case(&list, 2, "maxpool n=1 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1 ceil=0 dtype=f32", FV_ALL_PASSES);
+    expect_case(&list, 2, "maxpool n=1 c=1 h=4 w=4 kernel=2x2 stride=1 pad=0 dilation=1 ceil=0 dtype=f32",
+                FV_ALL_PASSES);
     expect_case(&list, 3, "relu elements=6 slope=0 dtype=f32", FV_ALL_PASSES);
     fv_cases_release(&list);
     assert_int_equal(list.count, 0);

@@ -325,7 +325,8 @@ static void seeds_replay(void **state) {
 
         /* What fv_generate gives is what the kernel sees, whatever the dtype; and an element depends on its own index,
          * not on the tensor's size. */
-        static const char *const texts[] = {"relu elements=64", "relu elements=64 slope=0 dtype=f64", "relu elements=65"};
+        static const char *const texts[] = {"relu elements=64", "relu elements=64 slope=0 dtype=f64",
+                                            "relu elements=65"};
         for (int i = 0; i < 3; ++i) {
             const fv_operation other = parse(texts[i]);
             fv_host_tensors t;
