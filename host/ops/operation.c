@@ -136,7 +136,8 @@ int fv_operation_has_pass(const fv_operation *op, fv_pass pass) {
 
 /* Refuses operations one of whose tensors is too large to count. */
 static fv_status require_addressable(const fv_op_info *info, const fv_operation *op) {
-    const int64_t most_elements = (int64_t)1 << 56; /* so that the bytes of FV_MAX_SPECS tensors, twice, fit 63 bits */
+    /* So that a pass's bytes fit 63 bits: of up to 15 tensors, where one that is read and written counts twice. */
+    const int64_t most_elements = (int64_t)1 << 56;
     for (fv_pass pass = 0; pass < FV_PASSES; ++pass) {
         fv_tensor_spec specs[FV_MAX_SPECS];
         const int count = info->signature(op, pass, specs);
