@@ -49,20 +49,15 @@ static void visit(const fv_operation *op, visitor *add, const double *in, double
         }
 }
 
-static void clear(double *out, int64_t elements) {
-    for (int64_t i = 0; i < elements; ++i)
-        out[i] = 0;
-}
-
 static void avgpool_forward(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_pool2d *d = &op->pool;
-    clear(at[FV_Y], d->n * fv_pool_p(d) * fv_pool_q(d) * d->c);
+    fv_reference_clear(at[FV_Y], d->n * fv_pool_p(d) * fv_pool_q(d) * d->c);
     visit(op, into_y, at[FV_X], at[FV_Y], at[FV_Y]);
 }
 
 static void avgpool_backward_data(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_pool2d *d = &op->pool;
-    clear(at[FV_DX], d->n * d->h * d->w * d->c);
+    fv_reference_clear(at[FV_DX], d->n * d->h * d->w * d->c);
     visit(op, into_dx, at[FV_DY], at[FV_DX], NULL);
 }
 

@@ -94,11 +94,6 @@ static void visit(const chain *c) {
                 }
 }
 
-static void clear(double *out, int64_t elements) {
-    for (int64_t i = 0; i < elements; ++i)
-        out[i] = 0;
-}
-
 static void chain_forward(const fv_operation *op, void *const at[FV_ROLES]) {
     const chain c = chain_of(op, at);
     const int64_t outputs = c.second.n * fv_conv2d_p(&c.second) * fv_conv2d_q(&c.second) * c.second.k;
@@ -109,19 +104,19 @@ static void chain_forward(const fv_operation *op, void *const at[FV_ROLES]) {
 
 static void chain_backward_data(const fv_operation *op, void *const at[FV_ROLES]) {
     const chain c = chain_of(op, at);
-    clear(c.dx, c.first.n * c.first.h * c.first.w * c.first.c);
+    fv_reference_clear(c.dx, c.first.n * c.first.h * c.first.w * c.first.c);
     visit(&c);
 }
 
 static void chain_backward_weights(const fv_operation *op, void *const at[FV_ROLES]) {
     const chain c = chain_of(op, at);
     const fv_conv2d *a = &c.first, *b = &c.second;
-    clear(c.dw, a->k * a->r * a->s * (a->c / a->groups));
-    clear(c.dw2, b->k * b->r * b->s * (b->c / b->groups));
+    fv_reference_clear(c.dw, a->k * a->r * a->s * (a->c / a->groups));
+    fv_reference_clear(c.dw2, b->k * b->r * b->s * (b->c / b->groups));
     visit(&c);
     if (!b->bias)
         return;
-    clear(c.db, b->k);
+    fv_reference_clear(c.db, b->k);
     for (int64_t i = 0; i < b->n * fv_conv2d_p(b) * fv_conv2d_q(b) * b->k; ++i)
         c.db[i % b->k] += c.dy[i];
 }

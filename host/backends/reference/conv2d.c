@@ -49,8 +49,7 @@ static void conv2d_backward_data(const fv_operation *op, void *const at[FV_ROLES
     const sizes z = sizes_of(d);
     const double *dy = at[FV_DY], *w = at[FV_W];
     double *dx = at[FV_DX];
-    for (int64_t i = 0; i < d->n * d->h * d->w * d->c; ++i)
-        dx[i] = 0;
+    fv_reference_clear(dx, d->n * d->h * d->w * d->c);
     for (int64_t n = 0; n < d->n; ++n)
         for (int64_t p = 0; p < z.p; ++p)
             for (int64_t q = 0; q < z.q; ++q)
@@ -79,8 +78,7 @@ static void conv2d_backward_weights(const fv_operation *op, void *const at[FV_RO
     const sizes z = sizes_of(d);
     const double *x = at[FV_X], *dy = at[FV_DY];
     double *dw = at[FV_DW], *db = at[FV_DB];
-    for (int64_t i = 0; i < d->k * d->r * d->s * z.cg; ++i)
-        dw[i] = 0;
+    fv_reference_clear(dw, d->k * d->r * d->s * z.cg);
     for (int64_t k = 0; d->bias && k < d->k; ++k)
         db[k] = 0;
     for (int64_t n = 0; n < d->n; ++n)

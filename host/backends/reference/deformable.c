@@ -125,11 +125,6 @@ static void add_to_weights(const fv_deformable *d, void *const at[FV_ROLES], con
     }
 }
 
-static void clear(double *out, int64_t elements) {
-    for (int64_t i = 0; i < elements; ++i)
-        out[i] = 0;
-}
-
 static int64_t outputs(const fv_operation *op) {
     return op->window.n * fv_window_p(&op->window) * fv_window_q(&op->window);
 }
@@ -146,22 +141,22 @@ static void deformable_forward(const fv_operation *op, void *const at[FV_ROLES])
 static void deformable_backward_data(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_deformable *d = &op->deformable;
     const int64_t taps = outputs(op) * d->offset_groups * d->r * d->s;
-    clear(at[FV_DX], d->n * d->h * d->w * d->c);
-    clear(at[FV_DOFFSET], 2 * taps);
+    fv_reference_clear(at[FV_DX], d->n * d->h * d->w * d->c);
+    fv_reference_clear(at[FV_DOFFSET], 2 * taps);
     if (d->mask)
-        clear(at[FV_DMASK], taps);
+        fv_reference_clear(at[FV_DMASK], taps);
     visit(d, add_to_data, at);
 }
 
 static void deformable_backward_weights(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_deformable *d = &op->deformable;
-    clear(at[FV_DW], d->k * d->r * d->s * (d->c / d->groups));
+    fv_reference_clear(at[FV_DW], d->k * d->r * d->s * (d->c / d->groups));
     visit(d, add_to_weights, at);
     if (!d->bias)
         return;
     const double *dy = at[FV_DY];
     double *db = at[FV_DB];
-    clear(db, d->k);
+    fv_reference_clear(db, d->k);
     for (int64_t i = 0; i < outputs(op) * d->k; ++i)
         db[i % d->k] += dy[i];
 }

@@ -44,8 +44,7 @@ static void maxpool_backward_data(const fv_operation *op, void *const at[FV_ROLE
     const bool bytes = fv_maxpool_argmax(d) == FV_U8;
     const double *dy = at[FV_DY];
     double *dx = at[FV_DX];
-    for (int64_t i = 0; i < d->n * d->h * d->w * d->c; ++i)
-        dx[i] = 0;
+    fv_reference_clear(dx, d->n * d->h * d->w * d->c);
     int64_t out = 0;
     for (int64_t n = 0; n < d->n; ++n)
         for (int64_t p = 0; p < height; ++p)

@@ -16,6 +16,12 @@ typedef void fv_reference_loops(const fv_operation *op, void *const at[FV_ROLES]
 fv_status fv_reference_run_f32(const fv_operation *op, fv_pass pass, fv_reference_loops *loops,
                                const fv_buffers *buffers);
 
+/* Zeroes what sums are added up in. */
+static inline void fv_reference_clear(double *sums, int64_t elements) {
+    for (int64_t i = 0; i < elements; ++i)
+        sums[i] = 0;
+}
+
 extern const fv_kernel fv_reference_conv2d[], fv_reference_transposed[], fv_reference_chain[], fv_reference_maxpool[],
     fv_reference_avgpool[], fv_reference_unpool[], fv_reference_upsample[], fv_reference_linear[], fv_reference_relu[],
     fv_reference_softmax_xent[], fv_reference_batch[], fv_reference_update[], fv_reference_unshared[],

@@ -3,22 +3,8 @@
  *
  * All three passes visit the same products: x (n,i,j,c) meets y (n, i*stride + r*dilation - pad, .., g*K/G + k) through
  * filter tap (c,r,s,k). */
+#include "backends/reference/products.h"
 #include "backends/reference/reference.h"
-
-/* A visitor gets the places of one product in x, w and y. */
-typedef void product(const double *in1, const double *in2, double *out, int64_t x, int64_t w, int64_t y);
-
-static void into_y(const double *x, const double *w, double *y, int64_t at_x, int64_t at_w, int64_t at_y) {
-    y[at_y] += x[at_x] * w[at_w];
-}
-
-static void into_dx(const double *dy, const double *w, double *dx, int64_t at_x, int64_t at_w, int64_t at_y) {
-    dx[at_x] += dy[at_y] * w[at_w];
-}
-
-static void into_dw(const double *x, const double *dy, double *dw, int64_t at_x, int64_t at_w, int64_t at_y) {
-    dw[at_w] += x[at_x] * dy[at_y];
-}
 
 static void visit(const fv_transposed *d, product *add, const double *in1, const double *in2, double *out) {
     const int64_t height = fv_transposed_p(d), width = fv_transposed_q(d);

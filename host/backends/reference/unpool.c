@@ -37,8 +37,7 @@ static void unpool_forward(const fv_operation *op, void *const at[FV_ROLES]) {
     const plan f = plan_of(op, at);
     const double *x = at[FV_X];
     double *y = at[FV_Y];
-    for (int64_t i = 0; i < f.d->n * f.d->h * f.d->w * f.d->c; ++i)
-        y[i] = 0;
+    fv_reference_clear(y, f.d->n * f.d->h * f.d->w * f.d->c);
     for (int64_t n = 0; n < f.d->n; ++n)
         for (int64_t p = f.height - 1; p >= 0; --p)
             for (int64_t q = f.width - 1; q >= 0; --q)

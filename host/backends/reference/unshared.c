@@ -3,22 +3,8 @@
  *
  * All three passes visit the same products: x (n, p*stride + r*dilation - pad, .., g*C/G + c) meets y (n,p,q,k) through
  * the weight (p,q,k,r,s,c), which serves no other position. */
+#include "backends/reference/products.h"
 #include "backends/reference/reference.h"
-
-/* A visitor gets the places of one product in x, w and y. */
-typedef void product(const double *in1, const double *in2, double *out, int64_t x, int64_t w, int64_t y);
-
-static void into_y(const double *x, const double *w, double *y, int64_t at_x, int64_t at_w, int64_t at_y) {
-    y[at_y] += x[at_x] * w[at_w];
-}
-
-static void into_dx(const double *dy, const double *w, double *dx, int64_t at_x, int64_t at_w, int64_t at_y) {
-    dx[at_x] += dy[at_y] * w[at_w];
-}
-
-static void into_dw(const double *x, const double *dy, double *dw, int64_t at_x, int64_t at_w, int64_t at_y) {
-    dw[at_w] += x[at_x] * dy[at_y];
-}
 
 static int64_t positions_of(const fv_operation *op) {
     return fv_window_p(&op->window) * fv_window_q(&op->window);
@@ -51,11 +37,6 @@ static void visit(const fv_operation *op, product *add, const double *in1, const
                              (n * positions + at) * d->k + k, add, in1, in2, out);
 }
 
-static void clear(double *out, int64_t elements) {
-    for (int64_t i = 0; i < elements; ++i)
-        out[i] = 0;
-}
-
 static void unshared_forward(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_unshared *d = &op->unshared;
     const int64_t outputs = positions_of(op) * d->k;
@@ -68,20 +49,20 @@ static void unshared_forward(const fv_operation *op, void *const at[FV_ROLES]) {
 
 static void unshared_backward_data(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_unshared *d = &op->unshared;
-    clear(at[FV_DX], d->n * d->h * d->w * d->c);
+    fv_reference_clear(at[FV_DX], d->n * d->h * d->w * d->c);
     visit(op, into_dx, at[FV_DY], at[FV_W], at[FV_DX]);
 }
 
 static void unshared_backward_weights(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_unshared *d = &op->unshared;
     const int64_t outputs = positions_of(op) * d->k;
-    clear(at[FV_DW], outputs * d->r * d->s * (d->c / d->groups));
+    fv_reference_clear(at[FV_DW], outputs * d->r * d->s * (d->c / d->groups));
     visit(op, into_dw, at[FV_X], at[FV_DY], at[FV_DW]);
     if (!d->bias)
         return;
     const double *dy = at[FV_DY];
     double *db = at[FV_DB];
-    clear(db, outputs);
+    fv_reference_clear(db, outputs);
     for (int64_t i = 0; i < d->n * outputs; ++i)
         db[i % outputs] += dy[i];
 }

@@ -44,20 +44,15 @@ static void visit(const fv_upsample *d, const double *in, double *out, bool back
             }
 }
 
-static void clear(double *out, int64_t elements) {
-    for (int64_t i = 0; i < elements; ++i)
-        out[i] = 0;
-}
-
 static void upsample_forward(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_upsample *d = &op->upsample;
-    clear(at[FV_Y], d->n * d->p * d->q * d->c);
+    fv_reference_clear(at[FV_Y], d->n * d->p * d->q * d->c);
     visit(d, at[FV_X], at[FV_Y], false);
 }
 
 static void upsample_backward_data(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_upsample *d = &op->upsample;
-    clear(at[FV_DX], d->n * d->h * d->w * d->c);
+    fv_reference_clear(at[FV_DX], d->n * d->h * d->w * d->c);
     visit(d, at[FV_DY], at[FV_DX], true);
 }
 
