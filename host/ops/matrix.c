@@ -1,5 +1,6 @@
 #include <fovea/matrix.h>
 
+#include "base/checked.h"
 #include "base/error.h"
 #include "ops/op.h"
 
@@ -74,12 +75,24 @@ static int64_t weight_at(const geometry *g, int64_t p, int64_t q, int64_t r, int
     return ((filter * height + r) * width + s) * g->cg + c % g->cg;
 }
 
-/* Pairs of an output pixel and a tap that meet a pixel of the image. */
+/* How many i of 0 to count - 1 have 0 <= i*step - before < size. */
+static int64_t count_within(int64_t count, int64_t step, int64_t before, int64_t size) {
+    const int64_t first = before > 0 ? (before + step - 1) / step : 0;
+    const int64_t end = before + size > 0 ? (before + size + step - 1) / step : 0;
+    return fv_max(fv_min(end, count) - first, 0);
+}
+
+/* Pairs of an output pixel and a tap that meet a pixel of the image. A convolution steps by outputs and by taps over its
+ * input, a transposed one by inputs and by taps over its output: of the two, those that are fewer are counted one by
+ * one. */
 static int64_t meetings(const geometry *g, const fv_axis *axis, int64_t outputs) {
+    const bool transposed = g->op->kind == FV_TRANSPOSED;
+    const int64_t windows = transposed ? axis->input : outputs, size = transposed ? outputs : axis->input;
+    const bool by_window = windows < axis->filter;
     int64_t count = 0;
-    for (int64_t output = 0; output < outputs; ++output)
-        for (int64_t tap = 0; tap < axis->filter; ++tap)
-            count += input_of(g, axis, output, tap) >= 0;
+    for (int64_t i = 0; i < (by_window ? windows : axis->filter); ++i)
+        count += by_window ? count_within(axis->filter, axis->dilation, axis->pad_before - i * axis->stride, size)
+                           : count_within(windows, axis->stride, axis->pad_before - i * axis->dilation, size);
     return count;
 }
 

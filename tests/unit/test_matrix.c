@@ -142,6 +142,16 @@ static void visits_end_early(void **state) {
     assert_int_equal(visited, 3);
 }
 
+/* A filter as long as its image: of n^2 pairs of an output and a tap, m(m+1)/2 lie before the image and m(m-1)/2 behind,
+ * with m = n/2. Pair by pair that would take an hour. */
+static void measures_long_filters(void **state) {
+    (void)state;
+    const fv_operation op = parse("conv2d c=1 h=1 w=4000000 k=1 kernel=1x4000000 pad=0,0,2000000,1999999");
+    fv_matrix_size size;
+    assert_int_equal(fv_matrix_measure(&op, &size), FV_OK);
+    assert_true(size.entries == INT64_C(12000000000000));
+}
+
 static void refusals(void **state) {
     (void)state;
     fv_matrix_size size;
@@ -159,9 +169,8 @@ static void refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(toeplitz),
-        cmocka_unit_test(matrix_times_input),
-        cmocka_unit_test(visits_end_early),
+        cmocka_unit_test(toeplitz),         cmocka_unit_test(matrix_times_input),
+        cmocka_unit_test(visits_end_early), cmocka_unit_test(measures_long_filters),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
