@@ -1,5 +1,6 @@
 /* Error bounds of the operations whose results are sums of products: where no input is negative, S of verify.h is the
- * result itself, so that the bound must be 4 sqrt(K) u times the result, with K counted here by hand. */
+ * result itself, so that the bound must be 4 sqrt(K) u times the result, with K counted here by hand. And of batch
+ * normalisation, by its own formulas. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,7 +95,42 @@ static void the_rest(void **state) {
     check("add elements=64", FV_FORWARD, FV_Y, 2);
 }
 
+/* Of bounds_batchnorm.c, what has a closed form: M = (g + 2u) sqrt(m^2 + v) of the batch's mean, V = (g + 5u) v + 2 sqrt(v)
+ * M + M^2 of its variance, which momentum=1 makes the running one but for roundings, and g + u of db. */
+static void batch_normalisation(void **state) {
+    (void)state;
+    enum { CHANNELS = 3, PIXELS = 40 };
+    fv_operation op;
+    fv_host_tensors forward, backward;
+    double mean[CHANNELS], variance[CHANNELS], db[CHANNELS];
+    assert_int_equal(fv_operation_parse("batchnorm n=2 c=3 h=4 w=5 momentum=1", &op), FV_OK);
+    assert_int_equal(fv_generate(&op, FV_FORWARD, FV_BOUNDED, 3, &forward), FV_OK);
+    assert_int_equal(fv_error_bounds(&op, FV_FORWARD, FV_SAVED_MEAN, 0, &forward, &forward, mean), FV_OK);
+    assert_int_equal(fv_error_bounds(&op, FV_FORWARD, FV_VARIANCE, 0, &forward, &forward, variance), FV_OK);
+    assert_int_equal(fv_generate(&op, FV_BACKWARD_DATA, FV_BOUNDED, 3, &backward), FV_OK);
+    assert_int_equal(fv_error_bounds(&op, FV_BACKWARD_DATA, FV_DB, 0, &backward, &backward, db), FV_OK);
+    const double u = 0x1p-24, g = 4 * sqrt(PIXELS) * u, unbiased = PIXELS / (PIXELS - 1.0);
+    for (int c = 0; c < CHANNELS; ++c) {
+        double sum = 0, squares = 0, magnitudes = 0;
+        for (int i = c; i < PIXELS * CHANNELS; i += CHANNELS) {
+            const double x = ((const double *)forward.at[FV_X])[i];
+            sum += x;
+            squares += x * x;
+            magnitudes += fabs(((const double *)backward.at[FV_DY])[i]);
+        }
+        const double v = squares / PIXELS - sum / PIXELS * (sum / PIXELS);
+        const double m_error = (g + 2 * u) * sqrt(squares / PIXELS);
+        const double v_error = ((g + 5 * u) * v + 2 * sqrt(v) * m_error + m_error * m_error) * unbiased;
+        assert_true(fabs(mean[c] - m_error) <= 0x1p-40 * m_error);
+        assert_true(variance[c] >= v_error && variance[c] <= v_error + 8 * u * v * unbiased);
+        assert_true(fabs(db[c] - (g + u) * magnitudes) <= 0x1p-40 * db[c]);
+    }
+    fv_host_tensors_release(&forward);
+    fv_host_tensors_release(&backward);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(convolutions), cmocka_unit_test(the_rest)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(convolutions), cmocka_unit_test(the_rest),
+                                       cmocka_unit_test(batch_normalisation)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
