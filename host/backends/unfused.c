@@ -1,6 +1,6 @@
-/* conv2d_separable and conv2d_spatial as what they are made of: a backend's own conv2d kernels one behind the other, the
- * values between the stages in the workspace. The rows are the same in every backend: what a fused kernel has to beat,
- * and what stands in where there is none for a case. */
+/* conv2d_separable and conv2d_spatial as what they are made of: a backend's own conv2d kernels one behind the other,
+ * the values between the stages in the workspace. The rows are the same in every backend: what a fused kernel has to
+ * beat, and what stands in where there is none for a case. */
 #include <stdlib.h>
 
 #include "backends/kernel.h"

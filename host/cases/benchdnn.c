@@ -54,8 +54,8 @@ static void set_bias(fv_operation *op, int64_t bias) {
         op->transposed.bias = bias;
 }
 
-/* Adds an operation for each batch size: once with and once without bias, if passes of both are asked for; a pooling for
- * each kind of it that is asked for. */
+/* Adds an operation for each batch size: once with and once without bias, if passes of both are asked for; a pooling
+ * for each kind of it that is asked for. */
 static fv_status add(const fv_benchdnn *reader, const fv_operation *op, fv_case_list *list) {
     unsigned passes[2];
     fv_benchdnn_passes(&reader->settings, reader->driver, passes);

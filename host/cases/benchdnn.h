@@ -48,8 +48,9 @@ void fv_benchdnn_passes(const fv_benchdnn_settings *settings, fv_benchdnn_driver
 /* False if --match passes over this descriptor. */
 bool fv_benchdnn_is_wanted(const fv_benchdnn_settings *settings, const char *descriptor);
 
-/* Reads a descriptor of the drivers before FV_BENCHDNN_OTHER as benchdnn does. *reason is NULL, or says why Fovea lacks such an
- * operation; a pooling is read as a maxpool. FV_BAD_INPUT: benchdnn would refuse it, or fv_operation_validate does. */
+/* Reads a descriptor of the drivers before FV_BENCHDNN_OTHER as benchdnn does. *reason is NULL, or says why Fovea lacks
+ * such an operation; a pooling is read as a maxpool. FV_BAD_INPUT: benchdnn would refuse it, or fv_operation_validate
+ * does. */
 fv_status fv_benchdnn_descriptor(fv_benchdnn_driver driver, const char *text, fv_operation *op, const char **reason);
 
 /* A word that begins with a letter of a descriptor and its number. */

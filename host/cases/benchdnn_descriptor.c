@@ -3,8 +3,8 @@
  * What is left out is found axis by axis, first depth, then height, then width, from what is given of the axis:
  *   output absent   padding is 0 unless given; output = (input + 2*padding - span) / stride + 1
  *   output given    padding = ((output - 1)*stride + span - input) / 2 unless given
- * with span = (kernel - 1)*(dilation + 1) + 1: dilation 0 is dense. A deconvolution leads from the output of such an axis to
- * its input, which are called the other way round. Divisions round towards zero. Then the last absent
+ * with span = (kernel - 1)*(dilation + 1) + 1: dilation 0 is dense. A deconvolution leads from the output of such an
+ * axis to its input, which are called the other way round. Divisions round towards zero. Then the last absent
  * axes are copied from the one before, and what is absent in front of the first one is 1 pixel. The padding behind an
  * axis is whatever makes the output come out. ic and oc count the channels of all groups. */
 #include <stddef.h>

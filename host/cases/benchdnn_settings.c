@@ -26,8 +26,8 @@ static const struct {
     {"BWD_DW", 1 << FV_BACKWARD_DATA | 1 << FV_BACKWARD_WEIGHTS, false},
 };
 
-/* Options of layout, choice of implementation, measurement and printing. --attr-fpmath is one of them, because it allows
- * an implementation to be less exact and obliges none. */
+/* Options of layout, choice of implementation, measurement and printing. --attr-fpmath is one of them, because it
+ * allows an implementation to be less exact and obliges none. */
 static const char *const ignored[] = {
     "allow-enum-tags-only",
     "allow-unimpl",

@@ -111,8 +111,8 @@ static int64_t block_turns(const fv_conv2d *d) {
     return d->n * d->groups * d->stride_h * d->stride_w * fv_round_up(d->k / d->groups, 16) / 16;
 }
 
-/* The same of a deformable convolution's dx, gathered by tiles of 8 x 8 pixels from 256 taps at a time, and threads that
- * add up what taps give over their channels. */
+/* The same of a deformable convolution's dx, gathered by tiles of 8 x 8 pixels from 256 taps at a time, and threads
+ * that add up what taps give over their channels. */
 static bool few_taps(const fv_operation *op, int64_t times) {
     const fv_deformable *d = &op->deformable;
     const int64_t channels = d->c / d->offset_groups,

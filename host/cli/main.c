@@ -88,10 +88,10 @@ static int dispatch(int argc, char **argv) {
     return unknown_command(argv[1]);
 }
 
-/* OpenMP's threads spin while they wait, by default for milliseconds. On a machine with other work that starves the very
- * threads they wait for: an epoch of two seconds was seen to take forty. A short spin costs an idle machine next to
- * nothing. GNU's OpenMP reads its settings before main, so the program starts itself once more with a better one, unless
- * the user has chosen. */
+/* OpenMP's threads spin while they wait, by default for milliseconds. On a machine with other work that starves the
+ * very threads they wait for: an epoch of two seconds was seen to take forty. A short spin costs an idle machine next
+ * to nothing. GNU's OpenMP reads its settings before main, so the program starts itself once more with a better one,
+ * unless the user has chosen. */
 static void spin_briefly(char **argv) {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
         return;

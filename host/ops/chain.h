@@ -22,8 +22,8 @@ int fv_chain_signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *spe
 int64_t fv_chain_macs(const fv_operation *op, fv_pass pass);
 
 /* The K of the error bound. A result of the first stage is off by 4 sqrt(K1) u S1; through the second, which adds 4
- * sqrt(K2) u, this makes 4 (sqrt(K1) + sqrt(K2)) u S with S the sum of the absolute products of three; so K = (sqrt(K1) +
- * sqrt(K2))^2, and one more for the terms in u^2. */
+ * sqrt(K2) u, this makes 4 (sqrt(K1) + sqrt(K2)) u S with S the sum of the absolute products of three; so K = (sqrt(K1)
+ * + sqrt(K2))^2, and one more for the terms in u^2. */
 int64_t fv_chain_reduction(const fv_operation *op, fv_pass pass, fv_role role);
 
 /* Products of three numbers, K1 * K2 of them in a sum. */

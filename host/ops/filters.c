@@ -46,10 +46,10 @@ static int last_bit(double value) {
     return exponent;
 }
 
-/* Factors a filter of integers times 2^e. If it is g * u v' with coprime entries in u and in v, its pivot's column is g *
- * v[pivot] * u, whose greatest common divisor is g * |v[pivot]|: dividing by that gives u, and the pivot's row divided by
- * u[pivot] gives g * v. All divisions leave no rest. False if the entries have too many bits to be such integers, or the
- * rank is not 1. */
+/* Factors a filter of integers times 2^e. If it is g * u v' with coprime entries in u and in v, its pivot's column is
+ * g * v[pivot] * u, whose greatest common divisor is g * |v[pivot]|: dividing by that gives u, and the pivot's row
+ * divided by u[pivot] gives g * v. All divisions leave no rest. False if the entries have too many bits to be such
+ * integers, or the rank is not 1. */
 static bool factor_integers(const filter_view *f, double *column, double *row) {
     const double pivot = entry(f, f->pivot_i, f->pivot_j);
     int e = last_bit(pivot);
@@ -69,12 +69,12 @@ static bool factor_integers(const filter_view *f, double *column, double *row) {
 }
 
 /* Factors a filter whose entries are those of a filter of rank 1 after up to three roundings each: of the product of a
- * column's and a row's entry, of a common factor, of a division by their sum. So f[i][j] = c[i] r[j] (1 + d)^3, |d| <= u =
- * 2^-53. The column is taken as it stands at the pivot, the row as the pivot's divided by the pivot, which rounds once
- * more. Their product then is c[i] r[j] times the (1 + d)^3 of the entries (i, pivot), (pivot, j) and, inverted, (pivot,
- * pivot), and the (1 + d) of the division; with the (1 + d)^3 of f[i][j] itself that makes a difference of at most 13 u
- * |f[i][j]| to first order. The terms in u^2 are less than another u. With the largest entry as pivot no quotient exceeds
- * 1. (All this is for normal numbers.) */
+ * column's and a row's entry, of a common factor, of a division by their sum. So f[i][j] = c[i] r[j] (1 + d)^3, |d| <=
+ * u = 2^-53. The column is taken as it stands at the pivot, the row as the pivot's divided by the pivot, which rounds
+ * once more. Their product then is c[i] r[j] times the (1 + d)^3 of the entries (i, pivot), (pivot, j) and, inverted,
+ * (pivot, pivot), and the (1 + d) of the division; with the (1 + d)^3 of f[i][j] itself that makes a difference of at
+ * most 13 u |f[i][j]| to first order. The terms in u^2 are less than another u. With the largest entry as pivot no
+ * quotient exceeds 1. (All this is for normal numbers.) */
 static bool factor_rounded(const filter_view *f, double *column, double *row) {
     for (int64_t i = 0; i < f->r; ++i)
         column[i] = entry(f, i, f->pivot_j);

@@ -82,9 +82,9 @@ static int64_t count_within(int64_t count, int64_t step, int64_t before, int64_t
     return fv_max(fv_min(end, count) - first, 0);
 }
 
-/* Pairs of an output pixel and a tap that meet a pixel of the image. A convolution steps by outputs and by taps over its
- * input, a transposed one by inputs and by taps over its output: of the two, those that are fewer are counted one by
- * one. */
+/* Pairs of an output pixel and a tap that meet a pixel of the image. A convolution steps by outputs and by taps over
+ * its input, a transposed one by inputs and by taps over its output: of the two, those that are fewer are counted one
+ * by one. */
 static int64_t meetings(const geometry *g, const fv_axis *axis, int64_t outputs) {
     const bool transposed = g->op->kind == FV_TRANSPOSED;
     const int64_t windows = transposed ? axis->input : outputs, size = transposed ? outputs : axis->input;

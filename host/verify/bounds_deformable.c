@@ -1,8 +1,8 @@
 /* The error bound of deformable convolution.
  *
- * A result is a sum of K terms, but a term is more than one product: of a pixel, its two weights (each 1 minus a fraction,
- * one rounding), the mask, and one or two of w and dy, and where x is interpolated, its four pixels are added up first.
- * That is at most 8 roundings besides those of the sum:
+ * A result is a sum of K terms, but a term is more than one product: of a pixel, its two weights (each 1 minus a
+ * fraction, one rounding), the mask, and one or two of w and dy, and where x is interpolated, its four pixels are added
+ * up first. That is at most 8 roundings besides those of the sum:
  *
  *     y, dw    1 - down, 1 - right, the products with these two, two additions of pixels, the products with mask and w or dy
  *     dx       dy * w, 1 - down, 1 - right, the products with mask, the two weights and dy * w: 6

@@ -10,11 +10,11 @@
  *            bounds_winograd.c; so have batch normalisation, in bounds_batchnorm.c, and deformable convolution, in
  *            bounds_deformable.c. Where a comparison does not apply to an arithmetic it is skipped, with the reason.
  * Where only the bounded comparison applies (sums in f16, Winograd), small faults go unseen: one lost product of 576 is
- * within the bound of sums in f16, one lost channel of 64 within that of Winograd's 4x4 tiles on tf32. Of our tables only
- * rows on_request can have these notes.
+ * within the bound of sums in f16, one lost channel of 64 within that of Winograd's 4x4 tiles on tf32. Of our tables
+ * only rows on_request can have these notes.
  * Outputs and workspace hold NaN patterns before the run, and every buffer lies between guard bands; afterwards inputs
- * and guard bands must be untouched. Every kernel runs twice and must give the same bits if its row says so; the emulator
- * takes the threads in another order the second time.
+ * and guard bands must be untouched. Every kernel runs twice and must give the same bits if its row says so; the
+ * emulator takes the threads in another order the second time.
  */
 #ifndef FOVEA_VERIFY_VERIFY_H
 #define FOVEA_VERIFY_VERIFY_H

@@ -25,8 +25,8 @@ typedef struct fv_matrix_size {
 /* One entry; `weight` is the index in w. Returning false ends the visit. */
 typedef bool fv_matrix_visitor(void *user, int64_t row, int64_t column, int64_t weight);
 
-/* conv2d, conv2d_transposed and conv2d_unshared have a matrix; other operations are FV_UNSUPPORTED, and so are images or
- * outputs of more than 2^31-1 elements. */
+/* conv2d, conv2d_transposed and conv2d_unshared have a matrix; other operations are FV_UNSUPPORTED, and so are images
+ * or outputs of more than 2^31-1 elements. */
 FV_API fv_status fv_matrix_measure(const fv_operation *operation, fv_matrix_size *size);
 
 /* Visits the entries row by row, by growing column within a row. */

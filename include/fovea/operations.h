@@ -145,12 +145,13 @@ typedef struct fv_unshared {
 
 /* conv2d_deformable (Dai et al. 2017, arXiv:1703.06211; with a mask: v2, Zhu et al. 2019, arXiv:1811.11168): as conv2d,
  * but tap (r,s) reads x at a place that is moved by an offset, between pixels bilinearly, and weighs it by the mask:
- * y[n,p,q,k] = b[k] + sum_{r,s,c} w[k,r,s,c] * mask[n,p,q,t] * X(p*stride_h + r*dilation_h - pad_top + offset[n,p,q,2t],
- *                                                   q*stride_w + s*dilation_w - pad_left + offset[n,p,q,2t+1])
+ * y[n,p,q,k] = b[k] + sum_{r,s,c} w[k,r,s,c] * mask[n,p,q,t]
+ *                * X(p*stride_h + r*dilation_h - pad_top + offset[n,p,q,2t],
+ *                    q*stride_w + s*dilation_w - pad_left + offset[n,p,q,2t+1])
  * with t = (i*R + r)*S + s, i the offset group of the channel that x is read at; and X(i,j) = sum over pixels (a,b) of
- * max(0, 1-|a-i|) * max(0, 1-|b-j|) * x[n,a,b,c]; pixels outside the image are 0. The offset's gradient at a place on the
- * grid is that of the side of larger coordinates. An offset that is infinite or NaN moves its tap out of the image: it
- * reads 0, and no gradient comes from it. */
+ * max(0, 1-|a-i|) * max(0, 1-|b-j|) * x[n,a,b,c]; pixels outside the image are 0. The offset's gradient at a place on
+ * the grid is that of the side of larger coordinates. An offset that is infinite or NaN moves its tap out of the image:
+ * it reads 0, and no gradient comes from it. */
 typedef struct fv_deformable {
     int64_t n, c, h, w, r, s; /* as in fv_window2d, up to dilation_w */
     int64_t stride_h, stride_w;
@@ -164,11 +165,11 @@ typedef struct fv_deformable {
     fv_dtype dtype;
 } fv_deformable;
 
-/* A pooling window: the members that maxpool, avgpool and unpool begin with. With `ceil` the last window may reach beyond
- * the padding, if it begins within the image or the padding before it: output height
- * ceil((h + pad_top + pad_bottom - dilation_h*(r-1) - 1) / stride_h) + 1, less 1 if that window begins behind the image.
- * (One window may be larger than the padded image, by less than a stride; and where whole windows lie in the padding at
- * the end, there can be fewer outputs than without ceil.) The text form takes
+/* A pooling window: the members that maxpool, avgpool and unpool begin with. With `ceil` the last window may reach
+ * beyond the padding, if it begins within the image or the padding before it: output height
+ * ceil((h + pad_top + pad_bottom - dilation_h*(r-1) - 1) / stride_h) + 1, less 1 if that window begins behind the
+ * image. (One window may be larger than the padded image, by less than a stride; and where whole windows lie in the
+ * padding at the end, there can be fewer outputs than without ceil.) The text form takes
  * kernel=global for a window as large as the image. */
 typedef struct fv_pool2d {
     int64_t n, c, h, w, r, s; /* as in fv_window2d, up to dilation_w */
@@ -204,10 +205,10 @@ typedef struct fv_avgpool {
 } fv_avgpool;
 
 /* Max-unpooling (Zeiler and Fergus 2014, arXiv:1311.2901): the descriptor is that of the maxpool to be undone; x and
- * argmax are [n,p,q,c], y is [n,h,w,c]: the pixel at position argmax of a window gets the window's x. Of several windows
- * that name a pixel the first in row-major order gives its value (after a maxpool all have the same); pixels that none
- * names are 0. A position in the padding or outside of the window is nowhere. Backward: dx = dy at the pixel that the
- * window's x went to; 0 if it went nowhere, or the pixel has its value from an earlier window. */
+ * argmax are [n,p,q,c], y is [n,h,w,c]: the pixel at position argmax of a window gets the window's x. Of several
+ * windows that name a pixel the first in row-major order gives its value (after a maxpool all have the same); pixels
+ * that none names are 0. A position in the padding or outside of the window is nowhere. Backward: dx = dy at the pixel
+ * that the window's x went to; 0 if it went nowhere, or the pixel has its value from an earlier window. */
 typedef struct fv_unpool {
     int64_t n, c, h, w, r, s; /* as in fv_pool2d, up to ceil */
     int64_t stride_h, stride_w;
@@ -219,9 +220,9 @@ typedef struct fv_unpool {
 
 typedef enum fv_upsample_mode { FV_NEAREST, FV_BILINEAR } fv_upsample_mode;
 
-/* Resizes images from h x w to p x q. Row p lies at the input row i = (p + 1/2) * h / P - 1/2, or p * (h-1) / (P-1) with
- * `align` (corners; 0 if P = 1). nearest (without align): the pixel floor((p + 1/2) * h / P). bilinear: between the
- * rows floor(i) and floor(i)+1, i first brought into 0 to h-1. Columns likewise. */
+/* Resizes images from h x w to p x q. Row p lies at the input row i = (p + 1/2) * h / P - 1/2, or p * (h-1) / (P-1)
+ * with `align` (corners; 0 if P = 1). nearest (without align): the pixel floor((p + 1/2) * h / P). bilinear: between
+ * the rows floor(i) and floor(i)+1, i first brought into 0 to h-1. Columns likewise. */
 typedef struct fv_upsample {
     int64_t n, c, h, w, p, q;
     int64_t mode; /* fv_upsample_mode; "nearest" or "bilinear" in text */
@@ -462,8 +463,8 @@ FV_API int64_t fv_maxpool_q(const fv_maxpool *d);
 FV_API fv_dtype fv_maxpool_argmax(const fv_maxpool *d);
 FV_API fv_dtype fv_pool_argmax(const fv_pool2d *d);
 
-/* The conv2d operations that a descriptor is made of. The mirror of a conv2d_transposed leads from its y to its x, without
- * bias. The stages of conv2d_separable and conv2d_spatial, one after the other; the second has the bias. */
+/* The conv2d operations that a descriptor is made of. The mirror of a conv2d_transposed leads from its y to its x,
+ * without bias. The stages of conv2d_separable and conv2d_spatial, one after the other; the second has the bias. */
 FV_API fv_conv2d fv_transposed_mirror(const fv_transposed *d);
 FV_API void fv_separable_stages(const fv_separable *d, fv_conv2d stages[2]);
 FV_API void fv_spatial_stages(const fv_spatial *d, fv_conv2d stages[2]);

@@ -203,7 +203,8 @@ static double third_derivative(const fv_batchnorm *d, const double *x, const dou
 }
 
 /* Central differences err by h^2/6 times the third derivative, which is 0 where y is linear, plus the errors of the two
- * values over 2h, which also cover the rounding of the statistics that the gradient is given, and the gradient's own. */
+ * values over 2h, which also cover the rounding of the statistics that the gradient is given, and the gradient's
+ * own. */
 static void check_differences(const fv_operation *op, const fv_host_tensors *t, const fv_host_tensors *back, fv_role by,
                               fv_role gradient) {
     const fv_batchnorm *d = &op->batchnorm;

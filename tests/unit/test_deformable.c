@@ -15,8 +15,8 @@ static void read_point(fv_context *context, const float offset[2], float *y, flo
     run(context, POINT, FV_BACKWARD_DATA, at);
 }
 
-/* (1 - |2 - 1.7|) (1 - |2 - 2.3|) = 0.49, and its derivatives 0.7 and -0.7. Rounding the offsets to f32 moves them by at
- * most u and 2u, u = 2^-24; that, the two roundings of 1 - 0.3 and that of the product stay below 8u. */
+/* (1 - |2 - 1.7|) (1 - |2 - 2.3|) = 0.49, and its derivatives 0.7 and -0.7. Rounding the offsets to f32 moves them by
+ * at most u and 2u, u = 2^-24; that, the two roundings of 1 - 0.3 and that of the product stay below 8u. */
 static void weight_and_slope_between_pixels(void **state) {
     (void)state;
     for (int i = 0; i < context_count; ++i) {
@@ -48,8 +48,8 @@ static void slopes_on_the_grid(void **state) {
         }
 }
 
-/* An image of one pixel, 8: halves of it beside it, its slope at the very border, and nothing from far away, however far,
- * or from nowhere. */
+/* An image of one pixel, 8: halves of it beside it, its slope at the very border, and nothing from far away, however
+ * far, or from nowhere. */
 static void beyond_the_border(void **state) {
     (void)state;
     static const char text[] = "conv2d_deformable c=1 h=1 w=1 k=1 kernel=1x1";

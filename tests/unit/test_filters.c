@@ -66,8 +66,8 @@ static void other_ranks_are_not(void **state) {
     assert_false(factor(large, 2, 2, u, v));
 }
 
-/* A normalised Gaussian, as people compute it, at every scale. The header's 14 * 2^-53 hold for the exact product; here it
- * is rounded, and so is the difference. */
+/* A normalised Gaussian, as people compute it, at every scale. The header's 14 * 2^-53 hold for the exact product; here
+ * it is rounded, and so is the difference. */
 static void rounding_is_forgiven(void **state) {
     (void)state;
     for (int size = 1; size <= 9; size += 2)

@@ -3,8 +3,8 @@
  * Adjoint: a linear operation's passes are one bilinear form seen from three sides:
  *     <dy, A(w) x> = <A'(w) dy, x> = <dw(x, dy), w>,
  * and where there are second filters, = <dw2(x, dy), w2>. On small integers every term and sum is an exact integer, so
- * all these numbers are the same, on every backend. And a transposed convolution is the A' of a convolution, on the same
- * filters.
+ * all these numbers are the same, on every backend. And a transposed convolution is the A' of a convolution, on the
+ * same filters.
  * and where there are second filters, = <dw2(x, dy), w2>, or a mask, = <dmask(x, w, dy), mask>. On small integers (and
  * offsets and masks of quarters) every term and sum is exact, so all these numbers are the same, on every backend.
  *
@@ -264,8 +264,8 @@ static void make_distinct(double *x, int64_t elements) {
         x[i] = (double)(2 * ((i * 7919) % elements) - elements) + (elements % 2 == 0);
 }
 
-/* Offsets are multiples of 1/4, and a deformable convolution is linear in each as long as its tap stays between the same
- * pixels: a step of 1/8 is exact for those that are off the grid. */
+/* Offsets are multiples of 1/4, and a deformable convolution is linear in each as long as its tap stays between the
+ * same pixels: a step of 1/8 is exact for those that are off the grid. */
 static void leave_grid(double *offset, int64_t elements) {
     for (int64_t i = 0; i < elements; ++i)
         offset[i] += offset[i] == rint(offset[i]) ? 0.5 : 0;

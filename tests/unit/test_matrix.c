@@ -142,8 +142,8 @@ static void visits_end_early(void **state) {
     assert_int_equal(visited, 3);
 }
 
-/* A filter as long as its image: of n^2 pairs of an output and a tap, m(m+1)/2 lie before the image and m(m-1)/2 behind,
- * with m = n/2. Pair by pair that would take an hour. */
+/* A filter as long as its image: of n^2 pairs of an output and a tap, m(m+1)/2 lie before the image and m(m-1)/2
+ * behind, with m = n/2. Pair by pair that would take an hour. */
 static void measures_long_filters(void **state) {
     (void)state;
     const fv_operation op = parse("conv2d c=1 h=1 w=4000000 k=1 kernel=1x4000000 pad=0,0,2000000,1999999");

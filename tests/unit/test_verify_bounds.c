@@ -1,5 +1,5 @@
-/* The verifier's error bounds against formulas written here anew, from verify.h and, for softmax, from the derivation in
- * bounds.c: half a bound of error in every element must pass, two bounds must fail in every element.
+/* The verifier's error bounds against formulas written here anew, from verify.h and, for softmax, from the derivation
+ * in bounds.c: half a bound of error in every element must pass, two bounds must fail in every element.
  */
 #include "planted.h"
 
@@ -35,8 +35,8 @@ static void add_products(const fv_conv2d *d, fv_role role, void *const at[FV_ROL
     }
 }
 
-/* The same of a deformable convolution, which reads the pixels around each tap. For doffset the weights' derivatives stand
- * in for one of the weights. */
+/* The same of a deformable convolution, which reads the pixels around each tap. For doffset the weights' derivatives
+ * stand in for one of the weights. */
 static void add_deformed(const fv_deformable *d, fv_role role, void *const at[FV_ROLES], double *sum) {
     const double *x = at[FV_X], *w = at[FV_W], *b = at[FV_B], *dy = at[FV_DY], *mask = at[FV_MASK];
     const double *offset = at[FV_OFFSET];

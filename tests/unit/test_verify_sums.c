@@ -95,8 +95,8 @@ static void the_rest(void **state) {
     check("add elements=64", FV_FORWARD, FV_Y, 2);
 }
 
-/* Of bounds_batchnorm.c, what has a closed form: M = (g + 2u) sqrt(m^2 + v) of the batch's mean, V = (g + 5u) v + 2 sqrt(v)
- * M + M^2 of its variance, which momentum=1 makes the running one but for roundings, and g + u of db. */
+/* Of bounds_batchnorm.c, what has a closed form: M = (g + 2u) sqrt(m^2 + v) of the batch's mean, V = (g + 5u) v + 2
+ * sqrt(v) M + M^2 of its variance, which momentum=1 makes the running one but for roundings, and g + u of db. */
 static void batch_normalisation(void **state) {
     (void)state;
     enum { CHANNELS = 3, PIXELS = 40 };

@@ -8,9 +8,9 @@
  * mirror's backward_data, and the bias is added by cudnnAddTensor; backward_data is the mirror's forward;
  * backward_weights is that of the mirror, and db comes from dy as above.
  *
- * Each pass has two rows: "cudnn" computes in true fp32 and gives the same bits on every run (the rules are in graph.c);
- * "cudnn_fastest" is the first choice of cuDNN's heuristics, whatever its arithmetic, which its numerics tell. It is
- * there to be measured and verified; nothing else selects it.
+ * Each pass has two rows: "cudnn" computes in true fp32 and gives the same bits on every run (the rules are in
+ * graph.c); "cudnn_fastest" is the first choice of cuDNN's heuristics, whatever its arithmetic, which its numerics
+ * tell. It is there to be measured and verified; nothing else selects it.
  *
  * In the graphs a tensor's id is its role in the operation. Engines may refuse any case: prepare() then gives
  * FV_UNSUPPORTED.

@@ -1,8 +1,8 @@
 /* cuDNN on a CUDA device, loaded when the backend is opened and set up when an operation first asks for it.
  *
- * Convolutions go through the graph API (graph.h). Pooling, the bias of a transposed convolution, bias gradients and, by
- * a plan (plan.h), relu, batch normalisation, addition and flattening go through the older functions, whose counterparts
- * in the graph API are compiled at run time.
+ * Convolutions go through the graph API (graph.h). Pooling, the bias of a transposed convolution, bias gradients and,
+ * by a plan (plan.h), relu, batch normalisation, addition and flattening go through the older functions, whose
+ * counterparts in the graph API are compiled at run time.
  */
 #ifndef FOVEA_BACKENDS_CUDNN_CUDNN_H
 #define FOVEA_BACKENDS_CUDNN_CUDNN_H

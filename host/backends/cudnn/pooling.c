@@ -2,7 +2,8 @@
  *
  * It takes windows without dilation that reach into the image, and padding that is the same before and after. It has no
  * ceil mode. A maximum's forward pass gives y alone and leaves argmax untouched; its backward pass finds the maximum
- * again from x and y, so both take the same cases. An average that includes padding always divides by the window's size.
+ * again from x and y, so both take the same cases. An average that includes padding always divides by the window's
+ * size.
  */
 #include <stdlib.h>
 
@@ -15,8 +16,8 @@ typedef struct state {
     cudnnTensorDescriptor_t x, y;
 } state;
 
-/* cuDNN pads both ends alike and drops what is left of a step. It may still do for uneven padding or ceil, when they make
- * no window more or less. */
+/* cuDNN pads both ends alike and drops what is left of a step. It may still do for uneven padding or ceil, when they
+ * make no window more or less. */
 static bool evenly_padded(const fv_axis *axis) {
     fv_axis even = *axis;
     even.pad_after = even.pad_before;

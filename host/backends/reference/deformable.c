@@ -1,8 +1,8 @@
 /* Deformable convolution by its definition. x and dx are [n,h,w,c], w and dw [k,r,s,c/groups], y and dy [n,p,q,k],
  * offset and doffset [n,p,q,o] with o = 2t for rows and 2t+1 for columns, mask and dmask [n,p,q,t].
  *
- * All passes visit the same taps: tap (r,s) of offset group i, t = (i*R + r)*S + s, at output (n,p,q) reads the channels
- * of its group between four pixels. */
+ * All passes visit the same taps: tap (r,s) of offset group i, t = (i*R + r)*S + s, at output (n,p,q) reads the
+ * channels of its group between four pixels. */
 #include <math.h>
 
 #include "backends/reference/reference.h"

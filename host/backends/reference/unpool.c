@@ -48,8 +48,8 @@ static void unpool_forward(const fv_operation *op, void *const at[FV_ROLES]) {
                 }
 }
 
-/* Whether a window before (p,q) in row-major order names the pixel, too. Those that are further from it than a window is
- * long have no pixel in common with it. */
+/* Whether a window before (p,q) in row-major order names the pixel, too. Those that are further from it than a window
+ * is long have no pixel in common with it. */
 static bool is_taken(const plan *f, int64_t pixel, int64_t n, int64_t p, int64_t q, int64_t c) {
     const int64_t rows = (f->d->r - 1) * f->d->dilation_h / f->d->stride_h;
     const int64_t cols = (f->d->s - 1) * f->d->dilation_w / f->d->stride_w;
