@@ -16,6 +16,8 @@ void fv_cudnn_release(void *state) {
         (void)api->activation_destroy(plan->activation);
     if (plan->elementwise)
         (void)api->elementwise_destroy(plan->elementwise);
+    if (plan->pooling)
+        (void)api->pooling_destroy(plan->pooling);
     free(plan);
 }
 

@@ -11,6 +11,7 @@ typedef struct fv_cudnn_plan {
     cudnnTensorDescriptor_t tensor[FV_CUDNN_TENSORS];
     cudnnActivationDescriptor_t activation;
     cudnnOpTensorDescriptor_t elementwise;
+    cudnnPoolingDescriptor_t pooling;
 } fv_cudnn_plan;
 
 /* fv_kernel.prepare with a function that creates the descriptors it needs; those it does not stay NULL. */

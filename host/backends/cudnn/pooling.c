@@ -5,16 +5,10 @@
  * again from x and y, so both take the same cases. An average that includes padding always divides by the window's
  * size.
  */
-#include <stdlib.h>
-
-#include "backends/cudnn/cudnn.h"
+#include "backends/cudnn/plan.h"
 #include "ops/op.h"
 
-typedef struct state {
-    const fv_cudnn_device *device;
-    cudnnPoolingDescriptor_t pooling;
-    cudnnTensorDescriptor_t x, y;
-} state;
+enum { IMAGES, POOLED }; /* the plan's tensors: x and dx, y and dy */
 
 /* cuDNN pads both ends alike and drops what is left of a step. It may still do for uneven padding or ceil, when they
  * make no window more or less. */
@@ -49,80 +43,53 @@ static const char *supports(const fv_operation *op) {
     return NULL;
 }
 
-static void release(void *opaque) {
-    state *s = opaque;
-    if (!s)
-        return;
-    const fv_cudnn_api *api = &s->device->api;
-    if (s->pooling)
-        (void)api->pooling_destroy(s->pooling);
-    if (s->x)
-        (void)api->tensor_destroy(s->x);
-    if (s->y)
-        (void)api->tensor_destroy(s->y);
-    free(s);
-}
-
 static cudnnPoolingMode_t mode(const fv_operation *op) {
     return op->kind == FV_MAXPOOL         ? CUDNN_POOLING_MAX_DETERMINISTIC
            : op->avgpool.include_pad == 1 ? CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING
                                           : CUDNN_POOLING_AVERAGE_COUNT_EXCLUDE_PADDING;
 }
 
-static fv_status describe(state *s, const fv_operation *op) {
+static fv_status describe(const fv_operation *op, fv_cudnn_plan *plan) {
     const fv_pool2d *d = &op->pool;
-    const fv_cudnn_api *api = &s->device->api;
-    FV_TRY(fv_cudnn_tensor_create(api, d->n, d->h, d->w, d->c, &s->x));
-    FV_TRY(fv_cudnn_tensor_create(api, d->n, fv_pool_p(d), fv_pool_q(d), d->c, &s->y));
-    FV_TRY(FV_CUDNN(api, "create a pooling descriptor", api->pooling_create(&s->pooling)));
+    const fv_cudnn_api *api = &plan->device->api;
+    FV_TRY(fv_cudnn_tensor_create(api, d->n, d->h, d->w, d->c, &plan->tensor[IMAGES]));
+    FV_TRY(fv_cudnn_tensor_create(api, d->n, fv_pool_p(d), fv_pool_q(d), d->c, &plan->tensor[POOLED]));
+    FV_TRY(FV_CUDNN(api, "create a pooling descriptor", api->pooling_create(&plan->pooling)));
     return FV_CUDNN(api, "describe a pooling",
-                    api->pooling_set(s->pooling, mode(op), CUDNN_PROPAGATE_NAN, (int)d->r, (int)d->s, (int)d->pad_top,
-                                     (int)d->pad_left, (int)d->stride_h, (int)d->stride_w));
+                    api->pooling_set(plan->pooling, mode(op), CUDNN_PROPAGATE_NAN, (int)d->r, (int)d->s,
+                                     (int)d->pad_top, (int)d->pad_left, (int)d->stride_h, (int)d->stride_w));
 }
 
-static fv_status prepare(fv_context *context, const fv_operation *op, void **opaque) {
-    fv_cudnn_device *device = NULL;
-    FV_TRY(fv_cudnn_get(context, &device));
-    state *s = calloc(1, sizeof *s);
-    if (!s)
-        return fv_fail(FV_NO_MEMORY, "cudnn: no memory for a pooling");
-    s->device = device;
-    const fv_status status = describe(s, op);
-    if (status != FV_OK) {
-        release(s);
-        return status;
-    }
-    *opaque = s;
-    return FV_OK;
+static fv_status prepare(fv_context *context, const fv_operation *op, void **state) {
+    return fv_cudnn_prepare(context, op, describe, state);
 }
 
-static fv_status forward(fv_context *context, const fv_operation *op, void *opaque, const fv_buffers *buffers) {
+static fv_status forward(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) {
     (void)context, (void)op;
-    const state *s = opaque;
-    const fv_cudnn_api *api = &s->device->api;
-    const float alpha = 1.0f, beta = 0.0f;
+    const fv_cudnn_plan *plan = state;
+    const fv_cudnn_api *api = &plan->device->api;
     return FV_CUDNN(api, "pool",
-                    api->pooling_forward(s->device->handle, s->pooling, &alpha, s->x, buffers->at[FV_X], &beta, s->y,
-                                         buffers->at[FV_Y]));
+                    api->pooling_forward(plan->device->handle, plan->pooling, &fv_cudnn_one, plan->tensor[IMAGES],
+                                         buffers->at[FV_X], &fv_cudnn_zero, plan->tensor[POOLED], buffers->at[FV_Y]));
 }
 
 /* Of an average x and y are not looked at, but cuDNN wants pointers: tensors of the same shape stand in. */
-static fv_status backward_data(fv_context *context, const fv_operation *op, void *opaque, const fv_buffers *buffers) {
+static fv_status backward_data(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) {
     (void)context;
-    const state *s = opaque;
-    const fv_cudnn_api *api = &s->device->api;
-    const float alpha = 1.0f, beta = 0.0f;
+    const fv_cudnn_plan *plan = state;
+    const fv_cudnn_api *api = &plan->device->api;
+    const cudnnTensorDescriptor_t images = plan->tensor[IMAGES], pooled = plan->tensor[POOLED];
     const void *x = buffers->at[op->kind == FV_MAXPOOL ? FV_X : FV_DX];
     const void *y = buffers->at[op->kind == FV_MAXPOOL ? FV_Y : FV_DY];
     return FV_CUDNN(api, "take the gradient of a pooling",
-                    api->pooling_backward(s->device->handle, s->pooling, &alpha, s->y, y, s->y, buffers->at[FV_DY],
-                                          s->x, x, &beta, s->x, buffers->at[FV_DX]));
+                    api->pooling_backward(plan->device->handle, plan->pooling, &fv_cudnn_one, pooled, y, pooled,
+                                          buffers->at[FV_DY], images, x, &fv_cudnn_zero, images, buffers->at[FV_DX]));
 }
 
 #define ROW(kind_, pass_, omits_, run_)                                                                                \
     {                                                                                                                  \
         .kind = kind_, .pass = pass_, .dtype = FV_F32, .name = "cudnn", .deterministic = true, .omits = omits_,        \
-        .supports = supports, .prepare = prepare, .release = release, .run = run_                                      \
+        .supports = supports, .prepare = prepare, .release = fv_cudnn_release, .run = run_                             \
     }
 
 const fv_kernel fv_cudnn_pooling_kernels[] = {
