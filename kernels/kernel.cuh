@@ -96,32 +96,32 @@ T *output(const fv_buffers *buffers, fv_role role) {
     return static_cast<T *>(buffers->at[role]);
 }
 
-/* The rows of each kernel file. */
-extern const fv_kernel conv2d_kernels[];
-extern const fv_kernel conv2d_deformable_kernels[];
-extern const fv_kernel conv2d_dilated_kernels[];
-extern const fv_kernel conv2d_grouped_kernels[];
-extern const fv_kernel maxpool_kernels[];
-extern const fv_kernel linear_kernels[];
-extern const fv_kernel relu_kernels[];
-extern const fv_kernel softmax_xent_kernels[];
-extern const fv_kernel batch_kernels[];
-extern const fv_kernel update_kernels[];
+/* The rows of each kernel file, in the order of the table. */
 extern const fv_kernel conv2d_depthwise_kernels[];
+extern const fv_kernel conv2d_grouped_kernels[];
+extern const fv_kernel conv2d_dilated_kernels[];
 extern const fv_kernel conv2d_pointwise_kernels[];
+extern const fv_kernel conv2d_kernels[];
 extern const fv_kernel conv2d_im2col_kernels[];
 extern const fv_kernel conv2d_transposed_kernels[];
 extern const fv_kernel separable_kernels[];
+extern const fv_kernel conv2d_spatial_kernels[];
+extern const fv_kernel conv2d_unshared_kernels[];
+extern const fv_kernel conv2d_deformable_kernels[];
+extern const fv_kernel maxpool_kernels[];
+extern const fv_kernel avgpool_kernels[];
+extern const fv_kernel unpool_kernels[];
+extern const fv_kernel upsample_kernels[];
+extern const fv_kernel linear_kernels[];
 extern const fv_kernel batchnorm_kernels[];
+extern const fv_kernel relu_kernels[];
 extern const fv_kernel dropout_kernels[];
 extern const fv_kernel concat_kernels[];
 extern const fv_kernel add_kernels[];
 extern const fv_kernel flatten_kernels[];
-extern const fv_kernel avgpool_kernels[];
-extern const fv_kernel unpool_kernels[];
-extern const fv_kernel upsample_kernels[];
-extern const fv_kernel conv2d_unshared_kernels[];
-extern const fv_kernel conv2d_spatial_kernels[];
+extern const fv_kernel softmax_xent_kernels[];
+extern const fv_kernel batch_kernels[];
+extern const fv_kernel update_kernels[];
 
 } // namespace FV_NAMESPACE
 

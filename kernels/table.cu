@@ -14,7 +14,7 @@ const fv_kernel *const FV_TABLES[] = {
 #ifndef FV_EMULATED
     fv_cublas_kernels,
 #endif
-    /* The first that can is chosen: those for a kind of conv2d come before those for any. */
+    /* In the order of fv_kind. The first that can is chosen: those for a kind of conv2d come before those for any. */
     FV_NAMESPACE::conv2d_depthwise_kernels,
     FV_NAMESPACE::conv2d_grouped_kernels,
     FV_NAMESPACE::conv2d_dilated_kernels,
@@ -22,25 +22,25 @@ const fv_kernel *const FV_TABLES[] = {
     FV_NAMESPACE::conv2d_kernels,
     FV_NAMESPACE::conv2d_im2col_kernels, /* to compare with */
     FV_NAMESPACE::conv2d_transposed_kernels,
-    FV_NAMESPACE::separable_kernels, /* before the rows that stand in */
-    FV_NAMESPACE::conv2d_unshared_kernels,
+    FV_NAMESPACE::separable_kernels,
     FV_NAMESPACE::conv2d_spatial_kernels,
-    fv_unfused_kernels,
+    fv_unfused_kernels, /* stands in where those two cannot */
+    FV_NAMESPACE::conv2d_unshared_kernels,
     FV_NAMESPACE::conv2d_deformable_kernels,
     FV_NAMESPACE::maxpool_kernels,
     FV_NAMESPACE::avgpool_kernels,
     FV_NAMESPACE::unpool_kernels,
     FV_NAMESPACE::upsample_kernels,
     FV_NAMESPACE::linear_kernels,
-    FV_NAMESPACE::relu_kernels,
-    FV_NAMESPACE::softmax_xent_kernels,
-    FV_NAMESPACE::batch_kernels,
-    FV_NAMESPACE::update_kernels,
     FV_NAMESPACE::batchnorm_kernels,
+    FV_NAMESPACE::relu_kernels,
     FV_NAMESPACE::dropout_kernels,
     FV_NAMESPACE::concat_kernels,
     FV_NAMESPACE::add_kernels,
     FV_NAMESPACE::flatten_kernels,
+    FV_NAMESPACE::softmax_xent_kernels,
+    FV_NAMESPACE::batch_kernels,
+    FV_NAMESPACE::update_kernels,
     NULL,
 };
 }

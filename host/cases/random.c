@@ -40,27 +40,17 @@ static const struct {
     int weight;
     fv_draw_operation *draw;
 } families[FV_KINDS] = {
-    [FV_CONV2D] = {50, fv_draw_conv2d},
-    [FV_TRANSPOSED] = {10, fv_draw_transposed},
-    [FV_SEPARABLE] = {8, fv_draw_separable},
-    [FV_SPATIAL] = {6, fv_draw_spatial},
-    [FV_UNSHARED] = {6, fv_draw_unshared},
-    [FV_DEFORMABLE] = {8, fv_draw_deformable},
-    [FV_MAXPOOL] = {20, fv_draw_pool},
-    [FV_AVGPOOL] = {8, fv_draw_avgpool},
-    [FV_UNPOOL] = {6, fv_draw_pool},
-    [FV_UPSAMPLE] = {6, fv_draw_upsample},
-    [FV_LINEAR] = {10, fv_draw_linear},
-    [FV_RELU] = {4, fv_draw_relu},
-    [FV_SOFTMAX_XENT] = {4, fv_draw_softmax_xent},
-    [FV_BATCH] = {4, fv_draw_batch},
-    [FV_SGD] = {4, fv_draw_sgd},
+    [FV_CONV2D] = {50, fv_draw_conv2d},      [FV_TRANSPOSED] = {10, fv_draw_transposed},
+    [FV_SEPARABLE] = {8, fv_draw_separable}, [FV_SPATIAL] = {6, fv_draw_spatial},
+    [FV_UNSHARED] = {6, fv_draw_unshared},   [FV_DEFORMABLE] = {8, fv_draw_deformable},
+    [FV_MAXPOOL] = {20, fv_draw_pool},       [FV_AVGPOOL] = {8, fv_draw_avgpool},
+    [FV_UNPOOL] = {6, fv_draw_pool},         [FV_UPSAMPLE] = {6, fv_draw_upsample},
+    [FV_LINEAR] = {10, fv_draw_linear},      [FV_BATCHNORM] = {8, fv_draw_batchnorm},
+    [FV_RELU] = {4, fv_draw_relu},           [FV_DROPOUT] = {4, fv_draw_dropout},
+    [FV_CONCAT] = {5, fv_draw_concat},       [FV_ADD] = {4, fv_draw_add},
+    [FV_FLATTEN] = {5, fv_draw_flatten},     [FV_SOFTMAX_XENT] = {4, fv_draw_softmax_xent},
+    [FV_BATCH] = {4, fv_draw_batch},         [FV_SGD] = {4, fv_draw_sgd},
     [FV_ADAM] = {4, fv_draw_adam},
-    [FV_BATCHNORM] = {8, fv_draw_batchnorm},
-    [FV_DROPOUT] = {4, fv_draw_dropout},
-    [FV_CONCAT] = {5, fv_draw_concat},
-    [FV_ADD] = {4, fv_draw_add},
-    [FV_FLATTEN] = {5, fv_draw_flatten},
 };
 
 static fv_kind draw_kind(fv_draw *d, unsigned kinds) {

@@ -75,7 +75,7 @@ fv_status fv_cudnn_tensor_create(const fv_cudnn_api *api, int64_t n, int64_t h, 
 /* Whether cuDNN's 32-bit sizes can hold a tensor of these extents. */
 bool fv_cudnn_fits(int64_t n, int64_t h, int64_t w, int64_t c);
 
-extern const fv_kernel fv_cudnn_conv2d_kernels[], fv_cudnn_pooling_kernels[], fv_cudnn_relu_kernels[],
-    fv_cudnn_batchnorm_kernels[], fv_cudnn_moves_kernels[];
+extern const fv_kernel fv_cudnn_conv2d_kernels[], fv_cudnn_pooling_kernels[], fv_cudnn_batchnorm_kernels[],
+    fv_cudnn_relu_kernels[], fv_cudnn_moves_kernels[];
 
 #endif

@@ -6,11 +6,11 @@
 #include "base/error.h"
 
 static const fv_kernel *const tables[] = {
-    fv_reference_conv2d,   fv_reference_transposed,   fv_reference_chain,     fv_reference_maxpool,
-    fv_reference_avgpool,  fv_reference_unpool,       fv_reference_upsample,  fv_reference_linear,
-    fv_reference_relu,     fv_reference_softmax_xent, fv_reference_batch,     fv_reference_update,
-    fv_reference_unshared, fv_reference_deformable,   fv_reference_batchnorm, fv_reference_dropout,
-    fv_reference_concat,   fv_reference_add,          fv_reference_flatten,   NULL,
+    fv_reference_conv2d,       fv_reference_transposed, fv_reference_chain,     fv_reference_unshared,
+    fv_reference_deformable,   fv_reference_maxpool,    fv_reference_avgpool,   fv_reference_unpool,
+    fv_reference_upsample,     fv_reference_linear,     fv_reference_batchnorm, fv_reference_relu,
+    fv_reference_dropout,      fv_reference_concat,     fv_reference_add,       fv_reference_flatten,
+    fv_reference_softmax_xent, fv_reference_batch,      fv_reference_update,    NULL,
 };
 
 static fv_status open_reference(fv_context *context, const fv_context_options *options) {

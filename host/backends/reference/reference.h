@@ -22,11 +22,11 @@ static inline void fv_reference_clear(double *sums, int64_t elements) {
         sums[i] = 0;
 }
 
-extern const fv_kernel fv_reference_conv2d[], fv_reference_transposed[], fv_reference_chain[], fv_reference_maxpool[],
-    fv_reference_avgpool[], fv_reference_unpool[], fv_reference_upsample[], fv_reference_linear[], fv_reference_relu[],
-    fv_reference_softmax_xent[], fv_reference_batch[], fv_reference_update[], fv_reference_unshared[],
-    fv_reference_deformable[], fv_reference_batchnorm[], fv_reference_dropout[], fv_reference_concat[],
-    fv_reference_add[], fv_reference_flatten[];
+extern const fv_kernel fv_reference_conv2d[], fv_reference_transposed[], fv_reference_chain[], fv_reference_unshared[],
+    fv_reference_deformable[], fv_reference_maxpool[], fv_reference_avgpool[], fv_reference_unpool[],
+    fv_reference_upsample[], fv_reference_linear[], fv_reference_batchnorm[], fv_reference_relu[],
+    fv_reference_dropout[], fv_reference_concat[], fv_reference_add[], fv_reference_flatten[],
+    fv_reference_softmax_xent[], fv_reference_batch[], fv_reference_update[];
 
 /* Defines LOOPS_f32 and LOOPS_f64, the run functions of a pair of rows. */
 #define FV_REFERENCE_RUN(loops, which_pass)                                                                            \
