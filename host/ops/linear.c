@@ -24,31 +24,12 @@ static fv_status validate(const fv_operation *op) {
 
 static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs) {
     const fv_linear *d = &op->linear;
-    fv_tensor_spec *end = specs;
-    switch (pass) {
-    case FV_FORWARD:
-        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, "nc", d->n, d->c, 0, 0);
-        end = fv_spec_add(end, FV_W, FV_IN, d->dtype, "kc", d->k, d->c, 0, 0);
-        if (d->bias)
-            end = fv_spec_add(end, FV_B, FV_IN, d->dtype, "k", d->k, 0, 0, 0);
-        end = fv_spec_add(end, FV_Y, FV_OUT, d->dtype, "nk", d->n, d->k, 0, 0);
-        break;
-    case FV_BACKWARD_DATA:
-        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, "nk", d->n, d->k, 0, 0);
-        end = fv_spec_add(end, FV_W, FV_IN, d->dtype, "kc", d->k, d->c, 0, 0);
-        end = fv_spec_add(end, FV_DX, FV_OUT, d->dtype, "nc", d->n, d->c, 0, 0);
-        break;
-    case FV_BACKWARD_WEIGHTS:
-        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, "nc", d->n, d->c, 0, 0);
-        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, "nk", d->n, d->k, 0, 0);
-        end = fv_spec_add(end, FV_DW, FV_OUT, d->dtype, "kc", d->k, d->c, 0, 0);
-        if (d->bias)
-            end = fv_spec_add(end, FV_DB, FV_OUT, d->dtype, "k", d->k, 0, 0, 0);
-        break;
-    case FV_PASSES:
-        break;
-    }
-    return (int)(end - specs);
+    fv_tensor_spec forward[4];
+    fv_spec_add(&forward[0], FV_X, FV_IN, d->dtype, "nc", d->n, d->c, 0, 0);
+    fv_spec_add(&forward[1], FV_W, FV_IN, d->dtype, "kc", d->k, d->c, 0, 0);
+    fv_spec_add(&forward[2], FV_B, FV_IN, d->dtype, "k", d->k, 0, 0, 0);
+    fv_spec_add(&forward[3], FV_Y, FV_OUT, d->dtype, "nk", d->n, d->k, 0, 0);
+    return fv_weighted_signature(forward, d->bias, pass, specs);
 }
 
 static int64_t macs(const fv_operation *op, fv_pass pass) {

@@ -90,6 +90,10 @@ fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction dir
 fv_tensor_spec *fv_spec_add_shape(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype,
                                   const char *axes, fv_shape shape);
 
+/* The tensors of a pass of y = w applied to x, + b, from those of its forward pass: x, w, b and y, of which b is left out
+ * where `bias` is 0. */
+int fv_weighted_signature(const fv_tensor_spec forward[4], int64_t bias, fv_pass pass, fv_tensor_spec *specs);
+
 /* For operations without products: 0 of them. */
 int64_t fv_no_macs(const fv_operation *op, fv_pass pass);
 

@@ -109,6 +109,40 @@ fv_tensor_spec *fv_spec_add_shape(fv_tensor_spec *spec, fv_role role, fv_directi
     return spec + 1;
 }
 
+static fv_tensor_spec *add_alike(fv_tensor_spec *spec, fv_role role, fv_direction direction,
+                                 const fv_tensor_spec *model) {
+    return fv_spec_add_shape(spec, role, direction, model->dtype, model->axes, model->shape);
+}
+
+int fv_weighted_signature(const fv_tensor_spec forward[4], int64_t bias, fv_pass pass, fv_tensor_spec *specs) {
+    const fv_tensor_spec *x = &forward[0], *w = &forward[1], *b = &forward[2], *y = &forward[3];
+    fv_tensor_spec *end = specs;
+    switch (pass) {
+    case FV_FORWARD:
+        end = add_alike(end, FV_X, FV_IN, x);
+        end = add_alike(end, FV_W, FV_IN, w);
+        if (bias)
+            end = add_alike(end, FV_B, FV_IN, b);
+        end = add_alike(end, FV_Y, FV_OUT, y);
+        break;
+    case FV_BACKWARD_DATA:
+        end = add_alike(end, FV_DY, FV_IN, y);
+        end = add_alike(end, FV_W, FV_IN, w);
+        end = add_alike(end, FV_DX, FV_OUT, x);
+        break;
+    case FV_BACKWARD_WEIGHTS:
+        end = add_alike(end, FV_X, FV_IN, x);
+        end = add_alike(end, FV_DY, FV_IN, y);
+        end = add_alike(end, FV_DW, FV_OUT, w);
+        if (bias)
+            end = add_alike(end, FV_DB, FV_OUT, b);
+        break;
+    case FV_PASSES:
+        break;
+    }
+    return (int)(end - specs);
+}
+
 int64_t fv_no_macs(const fv_operation *op, fv_pass pass) {
     (void)op, (void)pass;
     return 0;

@@ -110,32 +110,12 @@ static fv_status validate(const fv_operation *op) {
 
 static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs) {
     const fv_transposed *d = &op->transposed;
-    const int64_t p = fv_transposed_p(d), q = fv_transposed_q(d);
-    fv_tensor_spec *end = specs;
-    switch (pass) {
-    case FV_FORWARD:
-        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, "nhwc", d->n, d->h, d->w, d->c);
-        end = fv_spec_add(end, FV_W, FV_IN, d->dtype, "crsk", d->c, d->r, d->s, d->k / d->groups);
-        if (d->bias)
-            end = fv_spec_add(end, FV_B, FV_IN, d->dtype, "k", d->k, 0, 0, 0);
-        end = fv_spec_add(end, FV_Y, FV_OUT, d->dtype, "npqk", d->n, p, q, d->k);
-        break;
-    case FV_BACKWARD_DATA:
-        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, "npqk", d->n, p, q, d->k);
-        end = fv_spec_add(end, FV_W, FV_IN, d->dtype, "crsk", d->c, d->r, d->s, d->k / d->groups);
-        end = fv_spec_add(end, FV_DX, FV_OUT, d->dtype, "nhwc", d->n, d->h, d->w, d->c);
-        break;
-    case FV_BACKWARD_WEIGHTS:
-        end = fv_spec_add(end, FV_X, FV_IN, d->dtype, "nhwc", d->n, d->h, d->w, d->c);
-        end = fv_spec_add(end, FV_DY, FV_IN, d->dtype, "npqk", d->n, p, q, d->k);
-        end = fv_spec_add(end, FV_DW, FV_OUT, d->dtype, "crsk", d->c, d->r, d->s, d->k / d->groups);
-        if (d->bias)
-            end = fv_spec_add(end, FV_DB, FV_OUT, d->dtype, "k", d->k, 0, 0, 0);
-        break;
-    case FV_PASSES:
-        break;
-    }
-    return (int)(end - specs);
+    fv_tensor_spec forward[4];
+    fv_spec_add(&forward[0], FV_X, FV_IN, d->dtype, "nhwc", d->n, d->h, d->w, d->c);
+    fv_spec_add(&forward[1], FV_W, FV_IN, d->dtype, "crsk", d->c, d->r, d->s, d->k / d->groups);
+    fv_spec_add(&forward[2], FV_B, FV_IN, d->dtype, "k", d->k, 0, 0, 0);
+    fv_spec_add(&forward[3], FV_Y, FV_OUT, d->dtype, "npqk", d->n, fv_transposed_p(d), fv_transposed_q(d), d->k);
+    return fv_weighted_signature(forward, d->bias, pass, specs);
 }
 
 static int64_t macs(const fv_operation *op, fv_pass pass) {
