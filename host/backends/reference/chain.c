@@ -94,11 +94,13 @@ static void visit(const chain *c) {
                 }
 }
 
+static int64_t outputs(const chain *c) {
+    return c->second.n * fv_conv2d_p(&c->second) * fv_conv2d_q(&c->second) * c->second.k;
+}
+
 static void chain_forward(const fv_operation *op, void *const at[FV_ROLES]) {
     const chain c = chain_of(op, at);
-    const int64_t outputs = c.second.n * fv_conv2d_p(&c.second) * fv_conv2d_q(&c.second) * c.second.k;
-    for (int64_t i = 0; i < outputs; ++i)
-        c.y[i] = c.b ? c.b[i % c.second.k] : 0;
+    fv_reference_begin_with_bias(c.y, outputs(&c), c.b, c.second.k);
     visit(&c);
 }
 
@@ -114,11 +116,8 @@ static void chain_backward_weights(const fv_operation *op, void *const at[FV_ROL
     fv_reference_clear(c.dw, a->k * a->r * a->s * (a->c / a->groups));
     fv_reference_clear(c.dw2, b->k * b->r * b->s * (b->c / b->groups));
     visit(&c);
-    if (!b->bias)
-        return;
-    fv_reference_clear(c.db, b->k);
-    for (int64_t i = 0; i < b->n * fv_conv2d_p(b) * fv_conv2d_q(b) * b->k; ++i)
-        c.db[i % b->k] += c.dy[i];
+    if (b->bias)
+        fv_reference_sum_bias(c.db, b->k, c.dy, outputs(&c));
 }
 
 FV_REFERENCE_RUN(chain_forward, FV_FORWARD)

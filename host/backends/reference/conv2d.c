@@ -79,8 +79,8 @@ static void conv2d_backward_weights(const fv_operation *op, void *const at[FV_RO
     const double *x = at[FV_X], *dy = at[FV_DY];
     double *dw = at[FV_DW], *db = at[FV_DB];
     fv_reference_clear(dw, d->k * d->r * d->s * z.cg);
-    for (int64_t k = 0; d->bias && k < d->k; ++k)
-        db[k] = 0;
+    if (d->bias)
+        fv_reference_clear(db, d->k);
     for (int64_t n = 0; n < d->n; ++n)
         for (int64_t p = 0; p < z.p; ++p)
             for (int64_t q = 0; q < z.q; ++q)

@@ -131,10 +131,7 @@ static int64_t outputs(const fv_operation *op) {
 
 static void deformable_forward(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_deformable *d = &op->deformable;
-    const double *b = at[FV_B];
-    double *y = at[FV_Y];
-    for (int64_t i = 0; i < outputs(op) * d->k; ++i)
-        y[i] = d->bias ? b[i % d->k] : 0;
+    fv_reference_begin_with_bias(at[FV_Y], outputs(op) * d->k, at[FV_B], d->k);
     visit(d, add_to_y, at);
 }
 
@@ -152,13 +149,8 @@ static void deformable_backward_weights(const fv_operation *op, void *const at[F
     const fv_deformable *d = &op->deformable;
     fv_reference_clear(at[FV_DW], d->k * d->r * d->s * (d->c / d->groups));
     visit(d, add_to_weights, at);
-    if (!d->bias)
-        return;
-    const double *dy = at[FV_DY];
-    double *db = at[FV_DB];
-    fv_reference_clear(db, d->k);
-    for (int64_t i = 0; i < outputs(op) * d->k; ++i)
-        db[i % d->k] += dy[i];
+    if (d->bias)
+        fv_reference_sum_bias(at[FV_DB], d->k, at[FV_DY], outputs(op) * d->k);
 }
 
 FV_REFERENCE_RUN(deformable_forward, FV_FORWARD)

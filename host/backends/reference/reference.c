@@ -66,3 +66,14 @@ done:
         fv_host_deallocate(NULL, wide[i]);
     return status;
 }
+
+void fv_reference_begin_with_bias(double *y, int64_t outputs, const double *b, int64_t count) {
+    for (int64_t i = 0; i < outputs; ++i)
+        y[i] = b ? b[i % count] : 0;
+}
+
+void fv_reference_sum_bias(double *db, int64_t count, const double *dy, int64_t outputs) {
+    fv_reference_clear(db, count);
+    for (int64_t i = 0; i < outputs; ++i)
+        db[i % count] += dy[i];
+}

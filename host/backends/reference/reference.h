@@ -16,17 +16,27 @@ typedef void fv_reference_loops(const fv_operation *op, void *const at[FV_ROLES]
 fv_status fv_reference_run_f32(const fv_operation *op, fv_pass pass, fv_reference_loops *loops,
                                const fv_buffers *buffers);
 
+extern const fv_kernel fv_reference_conv2d[], fv_reference_transposed[], fv_reference_chain[], fv_reference_unshared[],
+    fv_reference_deformable[], fv_reference_maxpool[], fv_reference_avgpool[], fv_reference_unpool[],
+    fv_reference_upsample[], fv_reference_linear[], fv_reference_batchnorm[], fv_reference_relu[],
+    fv_reference_dropout[], fv_reference_concat[], fv_reference_add[], fv_reference_flatten[],
+    fv_reference_softmax_xent[], fv_reference_batch[], fv_reference_update[];
+
+/* ---- what several loops begin or end with ---- */
+
 /* Zeroes what sums are added up in. */
 static inline void fv_reference_clear(double *sums, int64_t elements) {
     for (int64_t i = 0; i < elements; ++i)
         sums[i] = 0;
 }
 
-extern const fv_kernel fv_reference_conv2d[], fv_reference_transposed[], fv_reference_chain[], fv_reference_unshared[],
-    fv_reference_deformable[], fv_reference_maxpool[], fv_reference_avgpool[], fv_reference_unpool[],
-    fv_reference_upsample[], fv_reference_linear[], fv_reference_batchnorm[], fv_reference_relu[],
-    fv_reference_dropout[], fv_reference_concat[], fv_reference_add[], fv_reference_flatten[],
-    fv_reference_softmax_xent[], fv_reference_batch[], fv_reference_update[];
+/* y of `outputs` elements, `count` biases over and over: b, or zeros where b is NULL. */
+void fv_reference_begin_with_bias(double *y, int64_t outputs, const double *b, int64_t count);
+
+/* The gradient of those biases. */
+void fv_reference_sum_bias(double *db, int64_t count, const double *dy, int64_t outputs);
+
+/* ---- rows ---- */
 
 /* Defines LOOPS_f32 and LOOPS_f64, the run functions of a pair of rows. */
 #define FV_REFERENCE_RUN(loops, which_pass)                                                                            \

@@ -29,34 +29,28 @@ static void visit(const fv_transposed *d, product *add, const double *in1, const
                 }
 }
 
-static void fill(double *out, int64_t elements, const double *values, int64_t period) {
-    for (int64_t i = 0; i < elements; ++i)
-        out[i] = values ? values[i % period] : 0;
+static int64_t outputs(const fv_transposed *d) {
+    return d->n * fv_transposed_p(d) * fv_transposed_q(d) * d->k;
 }
 
 static void transposed_forward(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_transposed *d = &op->transposed;
-    fill(at[FV_Y], d->n * fv_transposed_p(d) * fv_transposed_q(d) * d->k, d->bias ? at[FV_B] : NULL, d->k);
+    fv_reference_begin_with_bias(at[FV_Y], outputs(d), at[FV_B], d->k);
     visit(d, into_y, at[FV_X], at[FV_W], at[FV_Y]);
 }
 
 static void transposed_backward_data(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_transposed *d = &op->transposed;
-    fill(at[FV_DX], d->n * d->h * d->w * d->c, NULL, 1);
+    fv_reference_clear(at[FV_DX], d->n * d->h * d->w * d->c);
     visit(d, into_dx, at[FV_DY], at[FV_W], at[FV_DX]);
 }
 
 static void transposed_backward_weights(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_transposed *d = &op->transposed;
-    fill(at[FV_DW], d->c * d->r * d->s * (d->k / d->groups), NULL, 1);
+    fv_reference_clear(at[FV_DW], d->c * d->r * d->s * (d->k / d->groups));
     visit(d, into_dw, at[FV_X], at[FV_DY], at[FV_DW]);
-    if (!d->bias)
-        return;
-    const double *dy = at[FV_DY];
-    double *db = at[FV_DB];
-    fill(db, d->k, NULL, 1);
-    for (int64_t i = 0; i < d->n * fv_transposed_p(d) * fv_transposed_q(d) * d->k; ++i)
-        db[i % d->k] += dy[i];
+    if (d->bias)
+        fv_reference_sum_bias(at[FV_DB], d->k, at[FV_DY], outputs(d));
 }
 
 FV_REFERENCE_RUN(transposed_forward, FV_FORWARD)

@@ -40,11 +40,8 @@ static void visit(const fv_operation *op, product *add, const double *in1, const
 static void unshared_forward(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_unshared *d = &op->unshared;
     const int64_t outputs = positions_of(op) * d->k;
-    const double *b = at[FV_B];
-    double *y = at[FV_Y];
-    for (int64_t i = 0; i < d->n * outputs; ++i)
-        y[i] = b ? b[i % outputs] : 0;
-    visit(op, into_y, at[FV_X], at[FV_W], y);
+    fv_reference_begin_with_bias(at[FV_Y], d->n * outputs, at[FV_B], outputs);
+    visit(op, into_y, at[FV_X], at[FV_W], at[FV_Y]);
 }
 
 static void unshared_backward_data(const fv_operation *op, void *const at[FV_ROLES]) {
@@ -58,13 +55,8 @@ static void unshared_backward_weights(const fv_operation *op, void *const at[FV_
     const int64_t outputs = positions_of(op) * d->k;
     fv_reference_clear(at[FV_DW], outputs * d->r * d->s * (d->c / d->groups));
     visit(op, into_dw, at[FV_X], at[FV_DY], at[FV_DW]);
-    if (!d->bias)
-        return;
-    const double *dy = at[FV_DY];
-    double *db = at[FV_DB];
-    fv_reference_clear(db, outputs);
-    for (int64_t i = 0; i < d->n * outputs; ++i)
-        db[i % outputs] += dy[i];
+    if (d->bias)
+        fv_reference_sum_bias(at[FV_DB], outputs, at[FV_DY], d->n * outputs);
 }
 
 FV_REFERENCE_RUN(unshared_forward, FV_FORWARD)
