@@ -70,7 +70,7 @@ fv_status fv_onednn_run(fv_context *context, const fv_operation *op, void *state
  * `reach` is height then width of all that together. */
 const char *fv_onednn_too_large(const fv_operation *op, int64_t channels, const double reach[2]);
 
-extern const fv_kernel fv_onednn_conv2d[], fv_onednn_transposed[], fv_onednn_pooling[], fv_onednn_upsample[],
-    fv_onednn_linear[], fv_onednn_batchnorm[], fv_onednn_plain[], fv_onednn_moves[];
+extern const fv_kernel fv_onednn_conv2d[], fv_onednn_pooling[], fv_onednn_upsample[], fv_onednn_linear[],
+    fv_onednn_batchnorm[], fv_onednn_plain[], fv_onednn_moves[];
 
 #endif
