@@ -17,30 +17,17 @@
  *     split_reduce      (backward_weights) the filter gradient of conv2d with such rows: see conv2d_weights.cuh. */
 #include "deformable_data.cuh"
 #include "deformable_forward.cuh"
+#include "product_tile.cuh"
 
 namespace FV_NAMESPACE {
 
 namespace {
 
-/* Large tiles of an m x n product in each group, unless a side would leave half of them empty or they were fewer than
- * about one for each multiprocessor of a large device. */
-int tile_of(int64_t m, int64_t n, int64_t groups) {
-    constexpr int64_t ENOUGH_BLOCKS = 128;
-    return m > 32 && n > 32 && ceil_div(m, 64) * ceil_div(n, 64) * groups >= ENOUGH_BLOCKS ? 64 : 32;
-}
-
-int64_t blocks_of(int64_t m, int64_t n, int64_t groups) {
-    const int tile = tile_of(m, n, groups);
-    return ceil_div(m, tile) * ceil_div(n, tile) * groups;
-}
-
-constexpr const char *TOO_MANY_BLOCKS = "it takes more than 2^31-1 blocks";
-
 /* ---- forward ---- */
 
 const char *supports_forward(const fv_operation *op) {
     const deformable_shape g = deformable_shape_of(*op, op->deformable.n);
-    return blocks_of(g.pixels, g.kg, g.d.groups) > MAX_BLOCKS ? TOO_MANY_BLOCKS : NULL;
+    return product_refusal(g.pixels, g.kg, g.d.groups);
 }
 
 fv_status deformable_forward_sampled_product(fv_context *context, const fv_operation *op, void *,
@@ -49,8 +36,9 @@ fv_status deformable_forward_sampled_product(fv_context *context, const fv_opera
     if (g.pixels == 0)
         return FV_OK;
     const moved_taps taps = moved_taps_of(g, buffers);
-    const dim3 grid(static_cast<unsigned>(blocks_of(g.pixels, g.kg, g.d.groups)));
-    if (tile_of(g.pixels, g.kg, g.d.groups) == 64)
+    const int tile = product_tile_of(g.pixels, g.kg, g.d.groups);
+    const dim3 grid(product_blocks(tile, g.pixels, g.kg, g.d.groups));
+    if (tile == 64)
         return FV_LAUNCH(context, deformable_forward_kernel<64>, grid, PRODUCT_THREADS<64>, 0, g, taps,
                          input(buffers, FV_W), input(buffers, FV_B), output(buffers, FV_Y));
     return FV_LAUNCH(context, deformable_forward_kernel<32>, grid, PRODUCT_THREADS<32>, 0, g, taps,
@@ -81,8 +69,8 @@ int64_t gather_blocks(const deformable_shape &g) {
 
 const char *supports_backward_data(const fv_operation *op) {
     const deformable_shape g = deformable_shape_of(*op, chunk_plan_of(*op).images);
-    return blocks_of(g.pixels, g.columns, g.d.groups) > MAX_BLOCKS || gather_blocks(g) > MAX_BLOCKS ? TOO_MANY_BLOCKS
-                                                                                                    : NULL;
+    const char *refusal = product_refusal(g.pixels, g.columns, g.d.groups);
+    return refusal ? refusal : gather_blocks(g) > MAX_BLOCKS ? "it takes more than 2^31-1 blocks" : NULL;
 }
 
 size_t columns_bytes(const chunk_plan &plan) {
@@ -107,12 +95,19 @@ int lanes_for(int64_t channels) {
 fv_status backward_chunk(fv_context *context, const deformable_shape &g, int64_t boxes, const moved_taps &taps,
                          const float *w, const float *dy, float *columns, tap_box *box, float *dx, float *doffset,
                          float *dmask) {
-    const dim3 grid(static_cast<unsigned>(blocks_of(g.pixels, g.columns, g.d.groups)));
     const int lanes = lanes_for(g.channels);
-    if (tile_of(g.pixels, g.columns, g.d.groups) == 64)
-        FV_TRY(FV_LAUNCH(context, deformable_columns_kernel<64>, grid, PRODUCT_THREADS<64>, 0, g, dy, w, columns));
-    else
-        FV_TRY(FV_LAUNCH(context, deformable_columns_kernel<32>, grid, PRODUCT_THREADS<32>, 0, g, dy, w, columns));
+    const matrix_product product = {
+        .a = {dy, g.d.k, 1, g.pixels},
+        .b = {w, 1, g.columns, g.columns},
+        .depth = g.kg,
+        .bias = nullptr,
+        .result = columns,
+        .pitch = g.d.groups * g.columns,
+        .row_sums = nullptr,
+        .count = g.d.groups,
+        .next = {.a = g.kg, .b = g.kg * g.columns, .bias = 0, .result = g.columns, .row_sums = 0},
+    };
+    FV_TRY((run_product<true, false>(context, product)));
     FV_TRY(FV_LAUNCH(context, deformable_offsets_kernel, elementwise_grid(g.pixels * g.taps * lanes),
                      ELEMENTWISE_THREADS, 0, g, taps, lanes, columns, doffset, dmask));
     FV_TRY(FV_LAUNCH(context, deformable_boxes_kernel, elementwise_grid(g.d.n * g.offset_groups * boxes * WARP),

@@ -32,38 +32,6 @@ constexpr int GATHER_THREADS = GATHER_SIDE * WARP;
 constexpr int GATHER_TAPS = GATHER_THREADS; /* looked at together, one by each thread */
 constexpr unsigned ALL_LANES = 0xffffffffu;
 
-/* ---- columns ---- */
-
-template <int TILE>
-__global__ void __launch_bounds__(PRODUCT_THREADS<TILE>)
-    deformable_columns_kernel(deformable_shape g, const float *dy, const float *w, float *columns) {
-    __shared__ __align__(16) product_slice<TILE> gradients, filters;
-    const int64_t tiles_j = ceil_div(g.columns, TILE), tiles_l = ceil_div(g.pixels, TILE);
-    const int64_t first_j = blockIdx.x % tiles_j * TILE;
-    const int64_t first_l = blockIdx.x / tiles_j % tiles_l * TILE;
-    const int64_t group = blockIdx.x / tiles_j / tiles_l;
-    const product_operand gradient = {dy + group * g.kg, g.d.k, 1, g.pixels};
-    const product_operand filter = {w + group * g.kg * g.columns, 1, g.columns, g.columns};
-    float sum[4][4] = {};
-    for (int64_t k = 0; k < g.kg; k += PRODUCT_DEPTH) {
-        product_stage<TILE, true>(gradients, gradient, first_l, k, g.kg);
-        product_stage<TILE, false>(filters, filter, first_j, k, g.kg);
-        __syncthreads();
-        product_multiply<TILE>(gradients, filters, sum);
-        __syncthreads();
-    }
-    FV_UNROLL
-    for (int i = 0; i < 4; ++i) {
-        const int64_t l = first_l + product_row<TILE>() + i;
-        FV_UNROLL
-        for (int j = 0; j < 4; ++j) {
-            const int64_t column = first_j + product_column<TILE>() + j;
-            if (l < g.pixels && column < g.columns)
-                columns[(l * g.d.groups + group) * g.columns + column] = sum[i][j];
-        }
-    }
-}
-
 /* The columns of tap 0 at pixel 0 of the chunk, for a channel; those of tap t at pixel l are t*cg + l*groups*columns
  * further on. */
 __device__ inline const float *column_of(const deformable_shape &g, const float *columns, int64_t channel) {

@@ -172,12 +172,16 @@ inline const char *product_refusal(int64_t m, int64_t n, int64_t count) {
     return blocks > static_cast<double>(MAX_BLOCKS) ? "the result has more than 2^31-1 tiles" : NULL;
 }
 
+/* The blocks of `count` products of m x n, of those that can be launched. */
+inline unsigned product_blocks(int tile, int64_t m, int64_t n, int64_t count) {
+    return static_cast<unsigned>(ceil_div(m, tile) * ceil_div(n, tile) * count);
+}
+
 /* Launches with tiles of a given size; nothing if the results have no elements. */
 template <bool A_ALONG_DEPTH, bool B_ALONG_DEPTH, class ROWS = dense_rows>
 fv_status launch_product(fv_context *context, int tile, const matrix_product &p, const ROWS &rows = {}) {
-    const int64_t blocks = ceil_div(p.a.rows, tile) * ceil_div(p.b.rows, tile) * p.count;
-    const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(p.parts));
-    if (blocks == 0)
+    const dim3 grid(product_blocks(tile, p.a.rows, p.b.rows, p.count), static_cast<unsigned>(p.parts));
+    if (grid.x == 0)
         return FV_OK;
     if (tile == 64)
         return FV_LAUNCH(context, (product_tile_kernel<64, A_ALONG_DEPTH, B_ALONG_DEPTH, ROWS>), grid,
