@@ -49,7 +49,7 @@ const char *supports_split_reduce(const fv_operation *op) {
 
 size_t workspace_split_reduce(const fv_operation *op, const void *) {
     const weights_plan plan = weights_plan_of(op->conv2d);
-    return weights_workspace(plan.splits, plan.partial);
+    return splits_workspace(plan.splits, plan.partial);
 }
 
 fv_status conv2d_backward_weights_split_reduce(fv_context *context, const fv_operation *op, void *,

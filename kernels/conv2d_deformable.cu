@@ -147,7 +147,7 @@ const char *supports_backward_weights(const fv_operation *op) {
 
 size_t workspace_backward_weights(const fv_operation *op, const void *) {
     const deformable_shape g = deformable_shape_of(*op, op->deformable.n);
-    return weights_workspace(g.splits, g.partial);
+    return splits_workspace(g.splits, g.partial);
 }
 
 fv_status deformable_backward_weights_split_reduce(fv_context *context, const fv_operation *op, void *,

@@ -75,30 +75,22 @@ const char *supports_depthwise_weights(const fv_operation *op) {
 
 size_t workspace_depthwise_weights(const fv_operation *op, const void *) {
     const depthwise_weights_plan plan = depthwise_weights_plan_of(op->conv2d);
-    return plan.splits > 1 ? static_cast<size_t>(plan.splits * plan.partial) * sizeof(float) : 0;
+    return splits_workspace(plan.splits, plan.partial);
 }
 
 fv_status conv2d_backward_weights_depthwise(fv_context *context, const fv_operation *op, void *,
                                             const fv_buffers *buffers) {
     const depthwise_weights_plan plan = depthwise_weights_plan_of(op->conv2d);
-    const int64_t weights = plan.d.k * plan.d.r * plan.d.s;
-    const bool split = plan.splits > 1;
-    float *const parts = static_cast<float *>(buffers->workspace);
-    float *const dw = split ? parts : output(buffers, FV_DW);
-    float *const db = !plan.d.bias ? nullptr : split ? parts + weights : output(buffers, FV_DB);
     const dim3 grid(static_cast<unsigned>(plan.channel_tiles * plan.strip_tiles), static_cast<unsigned>(plan.splits));
     const dim3 block(static_cast<unsigned>(plan.threads));
     const size_t shared = static_cast<size_t>(plan.shared_bytes);
-    if (plan.strip == 4)
-        FV_TRY(FV_LAUNCH(context, conv2d_depthwise_weights_kernel<4>, grid, block, shared, plan, input(buffers, FV_X),
-                         input(buffers, FV_DY), dw, db, plan.partial));
-    else
-        FV_TRY(FV_LAUNCH(context, conv2d_depthwise_weights_kernel<8>, grid, block, shared, plan, input(buffers, FV_X),
-                         input(buffers, FV_DY), dw, db, plan.partial));
-    if (!split)
-        return FV_OK;
-    return FV_LAUNCH(context, conv2d_weights_reduce_kernel, elementwise_grid(plan.partial), ELEMENTWISE_THREADS, 0,
-                     plan.splits, plan.partial, weights, parts, output(buffers, FV_DW), output(buffers, FV_DB));
+    return weights_in_splits(context, plan.d, plan.splits, buffers, [&](float *dw, float *db) {
+        if (plan.strip == 4)
+            return FV_LAUNCH(context, conv2d_depthwise_weights_kernel<4>, grid, block, shared, plan,
+                             input(buffers, FV_X), input(buffers, FV_DY), dw, db, plan.partial);
+        return FV_LAUNCH(context, conv2d_depthwise_weights_kernel<8>, grid, block, shared, plan, input(buffers, FV_X),
+                         input(buffers, FV_DY), dw, db, plan.partial);
+    });
 }
 
 } // namespace
@@ -128,7 +120,7 @@ const fv_kernel conv2d_depthwise_kernels[] = {
      .deterministic = true,
      .supports = supports_depthwise_weights,
      .workspace = workspace_depthwise_weights,
-     .workspace_rule = "splits*(k*r*s + bias*k)*4 bytes, 0 where it need not split",
+     .workspace_rule = WEIGHTS_WORKSPACE_RULE,
      .run = conv2d_backward_weights_depthwise},
     FV_KERNELS_END,
 };

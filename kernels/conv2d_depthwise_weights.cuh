@@ -3,8 +3,7 @@
  * A thread keeps a strip of one channel's filter row in registers and walks along output lines (correlate_strip). The
  * threads of a block are channels x strips x walkers; the walkers share a block's lines, and add up what they found in
  * shared memory at the end, in order. Few filters and many pixels: so the lines are split over blocks as well, until
- * the device is full. Each split writes a partial gradient to the workspace and conv2d_weights_reduce_kernel adds them
- * in order. Nothing is added atomically, and the number of splits depends on the descriptor alone: deterministic.
+ * the device is full (splits.cuh).
  *
  * A window of 3x3 is three strips of up to 4, which leave 2 walkers of 32 channels a block. One of 31x31 is 124 strips
  * of 8, in 16 blocks of 8 strips: no block holds more than 8 taps a thread, whatever the window. */
@@ -12,6 +11,7 @@
 #define FOVEA_CONV2D_DEPTHWISE_WEIGHTS_CUH
 
 #include "conv2d_depthwise.cuh"
+#include "splits.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -33,7 +33,7 @@ struct depthwise_weights_plan {
 };
 
 inline depthwise_weights_plan depthwise_weights_plan_of(const fv_conv2d &d) {
-    constexpr int64_t ENOUGH_BLOCKS = 512, LEAST_PIXELS = 64; /* a walker of fewer costs more than it saves */
+    constexpr int64_t LEAST_PIXELS = 64; /* a walker of fewer costs more than it saves */
     depthwise_weights_plan plan = {};
     plan.d = d;
     plan.p = fv_conv2d_p(&d);
@@ -54,11 +54,10 @@ inline depthwise_weights_plan depthwise_weights_plan_of(const fv_conv2d &d) {
     const int64_t most_walkers = most_strips / plan.block_strips;
     plan.walkers = static_cast<int>(plan.units < most_walkers ? (plan.units > 0 ? plan.units : 1) : most_walkers);
     plan.threads = static_cast<int>(ceil_div(plan.lanes * plan.block_strips * plan.walkers, WARP) * WARP);
-    const int64_t wanted = ceil_div(ENOUGH_BLOCKS, plan.channel_tiles * plan.strip_tiles);
-    const int64_t sensible = ceil_div(d.n * plan.p * plan.q, plan.walkers * LEAST_PIXELS);
-    const int64_t splits = wanted < sensible ? wanted : sensible;
-    plan.per_split = splits ? ceil_div(ceil_div(plan.units, splits), plan.walkers) * plan.walkers : 0;
-    plan.splits = splits ? ceil_div(plan.units, plan.per_split) : 1;
+    const int64_t most = ceil_div(d.n * plan.p * plan.q, plan.walkers * LEAST_PIXELS);
+    const sum_splits splits = splits_of(plan.units, plan.channel_tiles * plan.strip_tiles, most, plan.walkers);
+    plan.splits = splits.count;
+    plan.per_split = splits.per_split;
     plan.partial = d.k * d.r * d.s + (d.bias ? d.k : 0);
     plan.shared_bytes = (plan.strip + 1) * plan.threads * static_cast<int64_t>(sizeof(float));
     return plan;

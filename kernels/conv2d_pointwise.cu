@@ -100,7 +100,7 @@ fv_status conv2d_backward_data_pointwise(fv_context *context, const fv_operation
 
 size_t workspace_weights(const fv_operation *op, const void *) {
     const weights_plan plan = weights_plan_of(op->conv2d);
-    return weights_workspace(plan.splits, plan.partial);
+    return splits_workspace(plan.splits, plan.partial);
 }
 
 fv_status conv2d_backward_weights_pointwise(fv_context *context, const fv_operation *op, void *,

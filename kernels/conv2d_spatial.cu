@@ -26,7 +26,7 @@
  * With a stride, stage 1 and 2 going back try every tap and drop those that meet no output. Expected on a GPU, not
  * measured: bound by memory up to about 4 channels a group, by reads from shared memory and the first-level cache beyond. */
 #include "conv2d_spatial_tile.cuh"
-#include "conv2d_weights.cuh"
+#include "splits.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -205,16 +205,14 @@ __global__ void __launch_bounds__(SPATIAL_THREADS, 2)
 
 template <bool FIRST>
 const char *weights_plan_for(const fv_operation *op, weights_of<FIRST> &plan) {
-    constexpr int64_t ENOUGH_BLOCKS = 512;
     const fv_spatial &d = op->spatial;
     const char *const refusal = spatial_plan_of(op, FIRST, FIRST, plan.tile);
     if (refusal)
         return refusal;
     const spatial_filters &f = plan.tile.filters2;
-    const int64_t wanted = ceil_div(ENOUGH_BLOCKS, plan.tile.group_tiles);
-    const int64_t splits = wanted < plan.tile.tiles ? wanted : plan.tile.tiles;
-    plan.per_split = splits ? ceil_div(plan.tile.tiles, splits) : 0;
-    plan.splits = splits ? ceil_div(plan.tile.tiles, plan.per_split) : 1;
+    const sum_splits splits = splits_of(plan.tile.tiles, plan.tile.group_tiles, plan.tile.tiles);
+    plan.splits = splits.count;
+    plan.per_split = splits.per_split;
     plan.biases = !FIRST && d.bias ? f.out : 0;
     plan.weights = d.groups * f.out * f.taps * f.in;
     plan.partial = plan.weights + d.groups * plan.biases;
@@ -266,9 +264,7 @@ fv_status spatial_backward_data(fv_context *context, const fv_operation *op, voi
 template <bool FIRST>
 size_t weights_workspace(const fv_operation *op) {
     weights_of<FIRST> plan;
-    if (weights_plan_for(op, plan) || plan.splits == 1)
-        return 0;
-    return static_cast<size_t>(plan.splits * plan.partial) * sizeof(float);
+    return weights_plan_for(op, plan) ? 0 : splits_workspace(plan.splits, plan.partial);
 }
 
 size_t workspace_weights(const fv_operation *op, const void *) {
@@ -278,29 +274,26 @@ size_t workspace_weights(const fv_operation *op, const void *) {
 
 template <bool FIRST>
 fv_status launch_weights(fv_context *context, const fv_operation *op, const float *source, const float *filters,
-                         const float *other, float *dw, float *db, float *parts) {
+                         const float *other, float *result, const fv_buffers *buffers) {
     weights_of<FIRST> plan;
     const char *const refusal = weights_plan_for(op, plan);
     if (refusal)
         return fv_fail(FV_UNSUPPORTED, "conv2d_spatial: %s", refusal);
-    const bool split = plan.splits > 1;
     const int64_t sums = SPATIAL_THREADS * MOST_SUMS * static_cast<int64_t>(sizeof(float));
-    FV_TRY(FV_LAUNCH(context, (spatial_weights_kernel<FIRST>),
-                     dim3(static_cast<unsigned>(plan.splits * plan.tile.group_tiles)), SPATIAL_THREADS,
-                     static_cast<size_t>(plan.tile.shared_bytes > sums ? plan.tile.shared_bytes : sums), plan, source,
-                     filters, other, split ? parts : dw, split ? parts + plan.weights : db, plan.partial));
-    if (!split)
-        return FV_OK;
-    return FV_LAUNCH(context, conv2d_weights_reduce_kernel, elementwise_grid(plan.partial), ELEMENTWISE_THREADS, 0,
-                     plan.splits, plan.partial, plan.weights, parts, dw, db);
+    const size_t shared = static_cast<size_t>(plan.tile.shared_bytes > sums ? plan.tile.shared_bytes : sums);
+    const dim3 grid(static_cast<unsigned>(plan.splits * plan.tile.group_tiles));
+    return gradients_in_splits(context, plan.weights, plan.partial - plan.weights, plan.splits, buffers, result,
+                               [&](float *dw, float *db) {
+                                   return FV_LAUNCH(context, (spatial_weights_kernel<FIRST>), grid, SPATIAL_THREADS,
+                                                    shared, plan, source, filters, other, dw, db, plan.partial);
+                               });
 }
 
 fv_status spatial_backward_weights(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
-    float *const parts = static_cast<float *>(buffers->workspace);
     FV_TRY(launch_weights<false>(context, op, input(buffers, FV_X), input(buffers, FV_W), input(buffers, FV_DY),
-                                 output(buffers, FV_DW2), output(buffers, FV_DB), parts));
+                                 output(buffers, FV_DW2), buffers));
     return launch_weights<true>(context, op, input(buffers, FV_DY), input(buffers, FV_W2), input(buffers, FV_X),
-                                output(buffers, FV_DW), nullptr, parts);
+                                output(buffers, FV_DW), buffers);
 }
 
 } // namespace

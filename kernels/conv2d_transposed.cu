@@ -77,7 +77,7 @@ const char *supports_weights(const fv_operation *op) {
 
 size_t workspace_weights(const fv_operation *op, const void *) {
     const weights_plan plan = plan_of(op->transposed);
-    return weights_workspace(plan.splits, plan.partial);
+    return splits_workspace(plan.splits, plan.partial);
 }
 
 fv_status transposed_backward_weights_parity(fv_context *context, const fv_operation *op, void *,
@@ -87,7 +87,8 @@ fv_status transposed_backward_weights_parity(fv_context *context, const fv_opera
     const int64_t biases = d.bias ? d.k : 0;
     const float *const dy = input(buffers, FV_DY);
     return gradients_in_splits(
-        context, plan.partial - biases, biases, plan.splits, buffers, [&](float *dw, float *db) -> fv_status {
+        context, plan.partial - biases, biases, plan.splits, buffers, output(buffers, FV_DW),
+        [&](float *dw, float *db) -> fv_status {
             if (db)
                 FV_TRY(channel_sums(context, output_pixels(d), d.k, plan.splits, dy, db, plan.partial));
             return weights_split(context, plan, dy, input(buffers, FV_X), dw, nullptr);

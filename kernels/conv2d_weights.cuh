@@ -5,13 +5,12 @@
  * where dy is read as it lies and the row x_l is gathered from under the filter at pixel l while it is staged
  * (product.cuh).
  *
- * There are few filters and many pixels, so the sum over l is split over blocks until the device is full. Each split
- * adds its pixels in order and writes its own partial gradient to the workspace; a second kernel adds the partial
- * gradients in order. No atomics, and the number of splits depends on the descriptor alone: deterministic. */
+ * There are few filters and many pixels, so the sum over l is split over blocks: splits.cuh. */
 #ifndef FOVEA_CONV2D_WEIGHTS_CUH
 #define FOVEA_CONV2D_WEIGHTS_CUH
 
 #include "product.cuh"
+#include "splits.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -33,7 +32,7 @@ inline int64_t weights_partial(const fv_conv2d &d) {
 
 /* The plan for a descriptor. */
 inline weights_plan weights_plan_of(const fv_conv2d &d) {
-    constexpr int64_t ENOUGH_BLOCKS = 512, LEAST_PIXELS = 256; /* a split of fewer pixels costs more than it saves */
+    constexpr int64_t LEAST_PIXELS = 256; /* a split of fewer costs more than it saves */
     weights_plan plan = {};
     plan.d = d;
     plan.p = fv_conv2d_p(&d);
@@ -46,10 +45,9 @@ inline weights_plan weights_plan_of(const fv_conv2d &d) {
     plan.tiles_k = ceil_div(plan.kg, plan.tile);
     plan.tiles_j = ceil_div(plan.columns, plan.tile);
     const int64_t tiles = d.groups * plan.tiles_k * plan.tiles_j;
-    const int64_t wanted = ceil_div(ENOUGH_BLOCKS, tiles), sensible = ceil_div(plan.pixels, LEAST_PIXELS);
-    const int64_t splits = wanted < sensible ? wanted : sensible;
-    plan.per_split = splits ? ceil_div(ceil_div(plan.pixels, splits), PRODUCT_DEPTH) * PRODUCT_DEPTH : 0;
-    plan.splits = splits ? ceil_div(plan.pixels, plan.per_split) : 1;
+    const sum_splits splits = splits_of(plan.pixels, tiles, ceil_div(plan.pixels, LEAST_PIXELS), PRODUCT_DEPTH);
+    plan.splits = splits.count;
+    plan.per_split = splits.per_split;
     plan.partial = weights_partial(d);
     return plan;
 }
@@ -135,55 +133,21 @@ __global__ void __launch_bounds__(PRODUCT_THREADS<TILE>, 2)
     }
 }
 
-/* Adds the partial gradients, split after split. */
-static __global__ void conv2d_weights_reduce_kernel(int64_t splits, int64_t partial, int64_t weights,
-                                                    const float *parts, float *dw, float *db) {
-    for (int64_t i = thread_index(); i < partial; i += thread_count()) {
-        float sum = 0;
-        for (int64_t split = 0; split < splits; ++split)
-            sum += parts[split * partial + i];
-        if (i < weights)
-            dw[i] = sum;
-        else
-            db[i - weights] = sum;
-    }
-}
-
 /* ---- host ---- */
 
 inline const char *weights_refusal(const weights_plan &plan) {
     return plan.d.groups * plan.tiles_k * plan.tiles_j > MAX_BLOCKS ? "there are over 2^31-1 tiles" : NULL;
 }
 
-/* Bytes for the partial gradients of several splits; one writes the results at once. */
-inline size_t weights_workspace(int64_t splits, int64_t partial) {
-    return splits > 1 ? static_cast<size_t>(splits * partial) * sizeof(float) : 0;
-}
-
 constexpr const char *WEIGHTS_WORKSPACE_RULE = "splits*(k*r*s*c/groups + bias*k)*4 bytes, 0 where it need not split";
 
-/* Has launch(dw, db) compute the gradients of all splits, the first at dw and db and the others `weights` + `biases`
- * floats behind, and adds them up. db is NULL if there are no biases. */
-template <typename F>
-fv_status gradients_in_splits(fv_context *context, int64_t weights, int64_t biases, int64_t splits,
-                              const fv_buffers *buffers, const F &launch) {
-    const bool split = splits > 1;
-    float *const parts = static_cast<float *>(buffers->workspace);
-    float *const dw = split ? parts : output(buffers, FV_DW);
-    float *const db = biases == 0 ? nullptr : split ? parts + weights : output(buffers, FV_DB);
-    FV_TRY(launch(dw, db));
-    if (!split)
-        return FV_OK;
-    return FV_LAUNCH(context, conv2d_weights_reduce_kernel, elementwise_grid(weights + biases), ELEMENTWISE_THREADS, 0,
-                     splits, weights + biases, weights, parts, output(buffers, FV_DW), output(buffers, FV_DB));
-}
-
-/* The same for a conv2d's own gradients. */
+/* gradients_in_splits for a conv2d's own gradients. */
 template <typename F>
 fv_status weights_in_splits(fv_context *context, const fv_conv2d &d, int64_t splits, const fv_buffers *buffers,
                             const F &launch) {
     const int64_t biases = d.bias ? d.k : 0;
-    return gradients_in_splits(context, weights_partial(d) - biases, biases, splits, buffers, launch);
+    return gradients_in_splits(context, weights_partial(d) - biases, biases, splits, buffers, output(buffers, FV_DW),
+                               launch);
 }
 
 /* Launches the splits of a plan. db: NULL for none. */

@@ -10,8 +10,7 @@
  *
  * With TILE_SPREAD, tile and window are made of lanes (conv2d_tile.cuh), so that dilation makes neither larger.
  *
- * The sum is split over blocks by tiles: each adds its tiles in order and writes a partial gradient, which
- * weights_in_splits adds in order. No atomics, and splits depend on the descriptor alone: deterministic.
+ * The sum is split over blocks by tiles: splits.cuh.
  *
  * Shared memory, in floats:
  *     window[positions][input_pitch]    input_pitch = group_tile * c_tile channels of a source pixel

@@ -90,7 +90,7 @@ inline void window_weights_search(window_weights_plan plan, bool spread, window_
 
 /* The best plan; false if no tile fits. */
 inline bool window_weights_plan_of(const fv_conv2d &d, tile_method method, window_weights_plan &best) {
-    constexpr int64_t ENOUGH_BLOCKS = 512, LEAST_PIXELS = 256; /* as in weights_plan_of */
+    constexpr int64_t LEAST_PIXELS = 256; /* as in weights_plan_of */
     if (!tile_countable(d, method))
         return false;
     const tile_plan problem = tile_problem(d, false);
@@ -110,11 +110,10 @@ inline bool window_weights_plan_of(const fv_conv2d &d, tile_method method, windo
     best.tiles =
         d.n * best.vertical.tiles * best.vertical.lane_tiles * best.horizontal.tiles * best.horizontal.lane_tiles;
     const int64_t pixels = d.n * best.vertical.result * best.horizontal.result;
-    const int64_t wanted = ceil_div(ENOUGH_BLOCKS, static_cast<int64_t>(window_weights_blocks(best)));
-    const int64_t sensible = fv_min(ceil_div(pixels, LEAST_PIXELS), best.tiles);
-    const int64_t splits = fv_min(wanted, sensible);
-    best.per_split = splits ? ceil_div(best.tiles, splits) : 0;
-    best.splits = splits ? ceil_div(best.tiles, best.per_split) : 1;
+    const sum_splits splits = splits_of(best.tiles, static_cast<int64_t>(window_weights_blocks(best)),
+                                        fv_min(ceil_div(pixels, LEAST_PIXELS), best.tiles));
+    best.splits = splits.count;
+    best.per_split = splits.per_split;
     best.partial = weights_partial(d);
     return true;
 }
@@ -139,7 +138,7 @@ fv_status window_weights_prepare(fv_context *, const fv_operation *op, void **st
 
 inline size_t window_weights_workspace(const fv_operation *, const void *state) {
     const window_weights_plan &plan = *static_cast<const window_weights_plan *>(state);
-    return weights_workspace(plan.splits, plan.partial);
+    return splits_workspace(plan.splits, plan.partial);
 }
 
 template <tile_method METHOD>

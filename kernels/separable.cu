@@ -17,7 +17,6 @@
  *     See separable_forward.cuh, separable_data.cuh and separable_weights.cuh. */
 #include <stdlib.h>
 
-#include "conv2d_weights.cuh"
 #include "separable_weights.cuh"
 
 namespace FV_NAMESPACE {
@@ -86,17 +85,10 @@ const char *supports_backward_weights(const fv_operation *op) {
                   pointwise.blocks);
 }
 
-/* The partial gradients of one kernel: dw2 and db, or dw. */
-int64_t partial_floats(int64_t splits, int64_t partial) {
-    return splits > 1 ? splits * partial : 0;
-}
-
 size_t workspace_backward_weights(const fv_operation *op, const void *) {
     const separable_plan pointwise = separable_pointwise_plan_of(op->separable);
     const separable_taps_plan taps = separable_taps_plan_of(op->separable);
-    const int64_t floats =
-        partial_floats(pointwise.splits, pointwise.partial) + partial_floats(taps.splits, taps.partial);
-    return static_cast<size_t>(floats) * sizeof(float);
+    return splits_workspace(pointwise.splits, pointwise.partial) + splits_workspace(taps.splits, taps.partial);
 }
 
 template <int TILES>
@@ -108,40 +100,32 @@ fv_status launch_pointwise(fv_context *context, const separable_plan &plan, cons
                      input(buffers, FV_W), dw2, db, plan.partial);
 }
 
-fv_status run_pointwise(fv_context *context, const fv_separable &d, const fv_buffers *buffers, float *parts) {
-    const separable_plan plan = separable_pointwise_plan_of(d);
+fv_status run_pointwise(fv_context *context, const separable_plan &plan, const fv_buffers *buffers) {
     const int64_t weights = plan.k * plan.depthwise.channels;
-    const bool split = plan.splits > 1;
-    float *const dw2 = split ? parts : output(buffers, FV_DW2);
-    float *const db = !d.bias ? nullptr : split ? parts + weights : output(buffers, FV_DB);
-    FV_TRY(plan.tiles == 2 ? launch_pointwise<2>(context, plan, buffers, dw2, db)
-                           : launch_pointwise<1>(context, plan, buffers, dw2, db));
-    if (!split)
-        return FV_OK;
-    return FV_LAUNCH(context, conv2d_weights_reduce_kernel, elementwise_grid(plan.partial), ELEMENTWISE_THREADS, 0,
-                     plan.splits, plan.partial, weights, parts, output(buffers, FV_DW2), output(buffers, FV_DB));
+    return gradients_in_splits(context, weights, plan.partial - weights, plan.splits, buffers, output(buffers, FV_DW2),
+                               [&](float *dw2, float *db) {
+                                   return plan.tiles == 2 ? launch_pointwise<2>(context, plan, buffers, dw2, db)
+                                                          : launch_pointwise<1>(context, plan, buffers, dw2, db);
+                               });
 }
 
-fv_status run_taps(fv_context *context, const fv_separable &d, const fv_buffers *buffers, float *parts) {
-    const separable_taps_plan plan = separable_taps_plan_of(d);
-    const bool split = plan.splits > 1;
-    FV_TRY(FV_LAUNCH(context, separable_depthwise_weights_kernel,
-                     dim3(static_cast<unsigned>(plan.channel_tiles), static_cast<unsigned>(plan.splits)),
-                     SEPARABLE_THREADS, static_cast<size_t>(plan.shared_bytes), plan, input(buffers, FV_X),
-                     input(buffers, FV_DY), input(buffers, FV_W2), split ? parts : output(buffers, FV_DW)));
-    if (!split)
-        return FV_OK;
-    return FV_LAUNCH(context, conv2d_weights_reduce_kernel, elementwise_grid(plan.partial), ELEMENTWISE_THREADS, 0,
-                     plan.splits, plan.partial, plan.partial, parts, output(buffers, FV_DW),
-                     static_cast<float *>(nullptr));
+/* `parts`: where in the workspace, in floats. */
+fv_status run_taps(fv_context *context, const separable_taps_plan &plan, const fv_buffers *buffers, int64_t parts) {
+    const dim3 grid(static_cast<unsigned>(plan.channel_tiles), static_cast<unsigned>(plan.splits));
+    const auto launch = [&](float *dw, float *) {
+        return FV_LAUNCH(context, separable_depthwise_weights_kernel, grid, SEPARABLE_THREADS,
+                         static_cast<size_t>(plan.shared_bytes), plan, input(buffers, FV_X), input(buffers, FV_DY),
+                         input(buffers, FV_W2), dw);
+    };
+    return gradients_in_splits(context, plan.partial, 0, plan.splits, buffers, output(buffers, FV_DW), launch, parts);
 }
 
 fv_status separable_backward_weights_fused(fv_context *context, const fv_operation *op, void *,
                                            const fv_buffers *buffers) {
     const separable_plan pointwise = separable_pointwise_plan_of(op->separable);
-    float *const parts = static_cast<float *>(buffers->workspace);
-    FV_TRY(run_pointwise(context, op->separable, buffers, parts));
-    return run_taps(context, op->separable, buffers, parts + partial_floats(pointwise.splits, pointwise.partial));
+    const size_t taken = splits_workspace(pointwise.splits, pointwise.partial) / sizeof(float);
+    FV_TRY(run_pointwise(context, pointwise, buffers));
+    return run_taps(context, separable_taps_plan_of(op->separable), buffers, static_cast<int64_t>(taken));
 }
 
 } // namespace

@@ -10,25 +10,14 @@
  *      the tile with strips of 4 taps in registers (correlate_strip). A tap's sum over the tiles of a block stands in
  *      shared memory and belongs to one thread.
  *
- * Pixels are split over blocks until the device is full; each split writes a partial gradient to the workspace, and
- * conv2d_weights_reduce_kernel adds them in order: deterministic. */
+ * Pixels are split over blocks until the device is full: splits.cuh. */
 #ifndef FOVEA_SEPARABLE_WEIGHTS_CUH
 #define FOVEA_SEPARABLE_WEIGHTS_CUH
 
 #include "separable_data.cuh"
+#include "splits.cuh"
 
 namespace FV_NAMESPACE {
-
-constexpr int64_t SEPARABLE_ENOUGH_BLOCKS = 512;
-
-/* Parts of `units`, no part of less than `least`: sets how many units a part has; returns the number of parts, 1 for
- * nothing at all. */
-inline int64_t separable_splits(int64_t units, int64_t blocks, int64_t least, int64_t &per_split) {
-    const int64_t wanted = ceil_div(SEPARABLE_ENOUGH_BLOCKS, blocks), sensible = ceil_div(units, least);
-    const int64_t splits = wanted < sensible ? wanted : sensible;
-    per_split = splits ? ceil_div(units, splits) : 0;
-    return splits ? ceil_div(units, per_split) : 1;
-}
 
 /* ---- dw2 and db ---- */
 
@@ -43,7 +32,9 @@ inline separable_plan separable_pointwise_plan_of(const fv_separable &d) {
     plan.channel_tiles = ceil_div(plan.k, plan.tiles * SEPARABLE_TILE);
     plan.blocks =
         plan.middle_tiles > MAX_BLOCKS / plan.channel_tiles ? MAX_BLOCKS + 1 : plan.middle_tiles * plan.channel_tiles;
-    plan.splits = separable_splits(plan.units, plan.blocks, LEAST_STRIPS, plan.per_split);
+    const sum_splits splits = splits_of(plan.units, plan.blocks, ceil_div(plan.units, LEAST_STRIPS));
+    plan.splits = splits.count;
+    plan.per_split = splits.per_split;
     plan.partial = plan.k * channels + (d.bias ? plan.k : 0);
     plan.shared_bytes = separable_shared_bytes(plan);
     return plan;
@@ -156,7 +147,9 @@ inline separable_taps_plan separable_taps_plan_of(const fv_separable &d) {
     plan.tiles_w = ceil_div(plan.q, plan.tile_cols);
     plan.tiles = ceil_div(plan.lines, plan.tile_lines) * plan.tiles_w;
     plan.channel_tiles = ceil_div(plan.middle, SEPARABLE_TILE);
-    plan.splits = separable_splits(plan.tiles, plan.channel_tiles, LEAST_TILES, plan.per_split);
+    const sum_splits splits = splits_of(plan.tiles, plan.channel_tiles, ceil_div(plan.tiles, LEAST_TILES));
+    plan.splits = splits.count;
+    plan.per_split = splits.per_split;
     plan.partial = plan.middle * d.r * d.s;
     plan.shared_bytes = separable_taps_bytes(plan.pixels, plan.taps);
     return plan;
