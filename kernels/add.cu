@@ -42,20 +42,8 @@ fv_status add_backward_data_elementwise(fv_context *context, const fv_operation 
 } // namespace
 
 const fv_kernel add_kernels[] = {
-    {.kind = FV_ADD,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "elementwise",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = add_forward_elementwise},
-    {.kind = FV_ADD,
-     .pass = FV_BACKWARD_DATA,
-     .dtype = FV_F32,
-     .name = "elementwise",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = add_backward_data_elementwise},
+    FV_KERNEL_F32(FV_ADD, FV_FORWARD, "elementwise", .run = add_forward_elementwise),
+    FV_KERNEL_F32(FV_ADD, FV_BACKWARD_DATA, "elementwise", .run = add_backward_data_elementwise),
     FV_KERNELS_END,
 };
 

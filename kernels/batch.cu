@@ -34,13 +34,7 @@ fv_status batch_forward_elementwise(fv_context *context, const fv_operation *op,
 } // namespace
 
 const fv_kernel batch_kernels[] = {
-    {.kind = FV_BATCH,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "elementwise",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = batch_forward_elementwise},
+    FV_KERNEL_F32(FV_BATCH, FV_FORWARD, "elementwise", .run = batch_forward_elementwise),
     FV_KERNELS_END,
 };
 

@@ -328,39 +328,17 @@ const char *supports_elementwise(const fv_operation *op) {
     return op->batchnorm.training ? "training takes the batch's statistics first" : NULL;
 }
 
-const char *workspace_rule = "two sums per slice of pixels and channel";
+constexpr const char *WORKSPACE_RULE = "two sums per slice of pixels and channel";
 
 } // namespace
 
 const fv_kernel batchnorm_kernels[] = {
-    {.kind = FV_BATCHNORM,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "slices",
-     .min_capability = 80,
-     .deterministic = true,
-     .supports = supports_forward_slices,
-     .workspace = workspace,
-     .workspace_rule = workspace_rule,
-     .run = batchnorm_forward_slices},
-    {.kind = FV_BATCHNORM,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "elementwise",
-     .min_capability = 80,
-     .deterministic = true,
-     .supports = supports_elementwise,
-     .run = batchnorm_forward_elementwise},
-    {.kind = FV_BATCHNORM,
-     .pass = FV_BACKWARD_DATA,
-     .dtype = FV_F32,
-     .name = "slices",
-     .min_capability = 80,
-     .deterministic = true,
-     .supports = supports_slices,
-     .workspace = workspace,
-     .workspace_rule = workspace_rule,
-     .run = batchnorm_backward_data_slices},
+    FV_KERNEL_F32(FV_BATCHNORM, FV_FORWARD, "slices", .supports = supports_forward_slices, .workspace = workspace,
+                  .workspace_rule = WORKSPACE_RULE, .run = batchnorm_forward_slices),
+    FV_KERNEL_F32(FV_BATCHNORM, FV_FORWARD, "elementwise", .supports = supports_elementwise,
+                  .run = batchnorm_forward_elementwise),
+    FV_KERNEL_F32(FV_BATCHNORM, FV_BACKWARD_DATA, "slices", .supports = supports_slices, .workspace = workspace,
+                  .workspace_rule = WORKSPACE_RULE, .run = batchnorm_backward_data_slices),
     FV_KERNELS_END,
 };
 

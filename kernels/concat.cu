@@ -98,20 +98,8 @@ fv_status concat_backward_data_elementwise(fv_context *context, const fv_operati
 } // namespace
 
 const fv_kernel concat_kernels[] = {
-    {.kind = FV_CONCAT,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "elementwise",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = concat_forward_elementwise},
-    {.kind = FV_CONCAT,
-     .pass = FV_BACKWARD_DATA,
-     .dtype = FV_F32,
-     .name = "elementwise",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = concat_backward_data_elementwise},
+    FV_KERNEL_F32(FV_CONCAT, FV_FORWARD, "elementwise", .run = concat_forward_elementwise),
+    FV_KERNEL_F32(FV_CONCAT, FV_BACKWARD_DATA, "elementwise", .run = concat_backward_data_elementwise),
     FV_KERNELS_END,
 };
 

@@ -161,35 +161,17 @@ fv_status deformable_backward_weights_split_reduce(fv_context *context, const fv
 } // namespace
 
 const fv_kernel conv2d_deformable_kernels[] = {
-    {.kind = FV_DEFORMABLE,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "sampled_product",
-     .min_capability = 80,
-     .deterministic = true,
-     .supports = supports_forward,
-     .run = deformable_forward_sampled_product},
-    {.kind = FV_DEFORMABLE,
-     .pass = FV_BACKWARD_DATA,
-     .dtype = FV_F32,
-     .name = "gathered_columns",
-     .min_capability = 80,
-     .deterministic = true,
-     .supports = supports_backward_data,
-     .workspace = workspace_backward_data,
-     .workspace_rule =
-         "images*p*q*r*s*c*4 bytes for as many images as fit 8 MiB, at least one; p*q*r*s/16 per offset group",
-     .run = deformable_backward_data_gathered_columns},
-    {.kind = FV_DEFORMABLE,
-     .pass = FV_BACKWARD_WEIGHTS,
-     .dtype = FV_F32,
-     .name = "split_reduce",
-     .min_capability = 80,
-     .deterministic = true,
-     .supports = supports_backward_weights,
-     .workspace = workspace_backward_weights,
-     .workspace_rule = WEIGHTS_WORKSPACE_RULE,
-     .run = deformable_backward_weights_split_reduce},
+    FV_KERNEL_F32(FV_DEFORMABLE, FV_FORWARD, "sampled_product", .supports = supports_forward,
+                  .run = deformable_forward_sampled_product),
+    FV_KERNEL_F32(
+        FV_DEFORMABLE, FV_BACKWARD_DATA, "gathered_columns", .supports = supports_backward_data,
+        .workspace = workspace_backward_data,
+        .workspace_rule =
+            "images*p*q*r*s*c*4 bytes for as many images as fit 8 MiB, at least one; p*q*r*s/16 per offset group",
+        .run = deformable_backward_data_gathered_columns),
+    FV_KERNEL_F32(FV_DEFORMABLE, FV_BACKWARD_WEIGHTS, "split_reduce", .supports = supports_backward_weights,
+                  .workspace = workspace_backward_weights, .workspace_rule = WEIGHTS_WORKSPACE_RULE,
+                  .run = deformable_backward_weights_split_reduce),
     FV_KERNELS_END,
 };
 

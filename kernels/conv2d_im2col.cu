@@ -275,45 +275,24 @@ fv_status prepare_columns(fv_context *context, const fv_operation *, void **) {
     return blas_ready(context);
 }
 
+constexpr const char *COLUMNS_AND_ONES_RULE = "(r*s*c + bias)*p*q*4 bytes for each of min(n, ceil(8192/(p*q))) images; "
+                                              "no r*s*c for 1x1 without stride and padding";
+
 } // namespace
 
 const fv_kernel conv2d_im2col_kernels[] = {
-    {.kind = FV_CONV2D,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "im2col",
-     .min_capability = 80,
-     .deterministic = true,
-     .supports = supports_columns,
-     .prepare = prepare_columns,
-     .workspace = workspace_bytes<true>,
-     .workspace_rule = "(r*s*c + bias)*p*q*4 bytes for each of min(n, ceil(8192/(p*q))) images; no r*s*c for "
-                       "1x1 without stride and padding",
-     .run = conv2d_forward_im2col},
-    {.kind = FV_CONV2D,
-     .pass = FV_BACKWARD_DATA,
-     .dtype = FV_F32,
-     .name = "im2col",
-     .min_capability = 80,
-     .deterministic = true,
-     .supports = supports_columns,
-     .prepare = prepare_columns,
-     .workspace = workspace_bytes<false>,
-     .workspace_rule = "r*s*c*p*q*4 bytes for each of min(n, ceil(8192/(p*q))) images; none for 1x1 without stride "
-                       "and padding",
-     .run = conv2d_backward_data_im2col},
-    {.kind = FV_CONV2D,
-     .pass = FV_BACKWARD_WEIGHTS,
-     .dtype = FV_F32,
-     .name = "im2col",
-     .min_capability = 80,
-     .deterministic = true,
-     .supports = supports_columns,
-     .prepare = prepare_columns,
-     .workspace = workspace_bytes<true>,
-     .workspace_rule = "(r*s*c + bias)*p*q*4 bytes for each of min(n, ceil(8192/(p*q))) images; no r*s*c for "
-                       "1x1 without stride and padding",
-     .run = conv2d_backward_weights_im2col},
+    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "im2col", .supports = supports_columns, .prepare = prepare_columns,
+                  .workspace = workspace_bytes<true>, .workspace_rule = COLUMNS_AND_ONES_RULE,
+                  .run = conv2d_forward_im2col),
+    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "im2col", .supports = supports_columns, .prepare = prepare_columns,
+                  .workspace = workspace_bytes<false>,
+                  .workspace_rule =
+                      "r*s*c*p*q*4 bytes for each of min(n, ceil(8192/(p*q))) images; none for 1x1 without stride "
+                      "and padding",
+                  .run = conv2d_backward_data_im2col),
+    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "im2col", .supports = supports_columns, .prepare = prepare_columns,
+                  .workspace = workspace_bytes<true>, .workspace_rule = COLUMNS_AND_ONES_RULE,
+                  .run = conv2d_backward_weights_im2col),
     FV_KERNELS_END,
 };
 

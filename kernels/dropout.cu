@@ -66,20 +66,8 @@ fv_status dropout_backward_data_quad(fv_context *context, const fv_operation *op
 } // namespace
 
 const fv_kernel dropout_kernels[] = {
-    {.kind = FV_DROPOUT,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "quad",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = dropout_forward_quad},
-    {.kind = FV_DROPOUT,
-     .pass = FV_BACKWARD_DATA,
-     .dtype = FV_F32,
-     .name = "quad",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = dropout_backward_data_quad},
+    FV_KERNEL_F32(FV_DROPOUT, FV_FORWARD, "quad", .run = dropout_forward_quad),
+    FV_KERNEL_F32(FV_DROPOUT, FV_BACKWARD_DATA, "quad", .run = dropout_backward_data_quad),
     FV_KERNELS_END,
 };
 

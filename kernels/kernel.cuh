@@ -59,6 +59,14 @@ inline fv_status launched(const char *kernel) {
 /* A row names the fields that it fills; the others are zero. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
+/* A row of the kernel table for deterministic f32 arithmetic on sm_80 and later: its method, and the other fields that it
+ * fills. */
+#define FV_KERNEL_F32(kind_, pass_, method, ...)                                                                       \
+    {                                                                                                                  \
+        .kind = kind_, .pass = pass_, .dtype = FV_F32, .name = method, .min_capability = 80, .deterministic = true,    \
+        __VA_ARGS__                                                                                                    \
+    }
+
 namespace FV_NAMESPACE {
 
 constexpr int WARP = 32;

@@ -45,20 +45,8 @@ fv_status relu_backward_data_elementwise(fv_context *context, const fv_operation
 } // namespace
 
 const fv_kernel relu_kernels[] = {
-    {.kind = FV_RELU,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "elementwise",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = relu_forward_elementwise},
-    {.kind = FV_RELU,
-     .pass = FV_BACKWARD_DATA,
-     .dtype = FV_F32,
-     .name = "elementwise",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = relu_backward_data_elementwise},
+    FV_KERNEL_F32(FV_RELU, FV_FORWARD, "elementwise", .run = relu_forward_elementwise),
+    FV_KERNEL_F32(FV_RELU, FV_BACKWARD_DATA, "elementwise", .run = relu_backward_data_elementwise),
     FV_KERNELS_END,
 };
 

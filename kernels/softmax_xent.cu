@@ -106,20 +106,8 @@ fv_status softmax_xent_backward_data_elementwise(fv_context *context, const fv_o
 } // namespace
 
 const fv_kernel softmax_xent_kernels[] = {
-    {.kind = FV_SOFTMAX_XENT,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "warp",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = softmax_xent_forward_warp},
-    {.kind = FV_SOFTMAX_XENT,
-     .pass = FV_BACKWARD_DATA,
-     .dtype = FV_F32,
-     .name = "elementwise",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = softmax_xent_backward_data_elementwise},
+    FV_KERNEL_F32(FV_SOFTMAX_XENT, FV_FORWARD, "warp", .run = softmax_xent_forward_warp),
+    FV_KERNEL_F32(FV_SOFTMAX_XENT, FV_BACKWARD_DATA, "elementwise", .run = softmax_xent_backward_data_elementwise),
     FV_KERNELS_END,
 };
 

@@ -103,20 +103,8 @@ fv_status unpool_backward_data_direct(fv_context *context, const fv_operation *o
 } // namespace
 
 const fv_kernel unpool_kernels[] = {
-    {.kind = FV_UNPOOL,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "direct",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = unpool_forward_direct},
-    {.kind = FV_UNPOOL,
-     .pass = FV_BACKWARD_DATA,
-     .dtype = FV_F32,
-     .name = "direct",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = unpool_backward_data_direct},
+    FV_KERNEL_F32(FV_UNPOOL, FV_FORWARD, "direct", .run = unpool_forward_direct),
+    FV_KERNEL_F32(FV_UNPOOL, FV_BACKWARD_DATA, "direct", .run = unpool_backward_data_direct),
     FV_KERNELS_END,
 };
 

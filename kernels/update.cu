@@ -69,20 +69,8 @@ fv_status adam_forward_elementwise(fv_context *context, const fv_operation *op, 
 } // namespace
 
 const fv_kernel update_kernels[] = {
-    {.kind = FV_SGD,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "elementwise",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = sgd_forward_elementwise},
-    {.kind = FV_ADAM,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "elementwise",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = adam_forward_elementwise},
+    FV_KERNEL_F32(FV_SGD, FV_FORWARD, "elementwise", .run = sgd_forward_elementwise),
+    FV_KERNEL_F32(FV_ADAM, FV_FORWARD, "elementwise", .run = adam_forward_elementwise),
     FV_KERNELS_END,
 };
 

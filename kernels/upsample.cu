@@ -191,20 +191,8 @@ fv_status upsample_backward_data_direct(fv_context *context, const fv_operation 
 } // namespace
 
 const fv_kernel upsample_kernels[] = {
-    {.kind = FV_UPSAMPLE,
-     .pass = FV_FORWARD,
-     .dtype = FV_F32,
-     .name = "direct",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = upsample_forward_direct},
-    {.kind = FV_UPSAMPLE,
-     .pass = FV_BACKWARD_DATA,
-     .dtype = FV_F32,
-     .name = "direct",
-     .min_capability = 80,
-     .deterministic = true,
-     .run = upsample_backward_data_direct},
+    FV_KERNEL_F32(FV_UPSAMPLE, FV_FORWARD, "direct", .run = upsample_forward_direct),
+    FV_KERNEL_F32(FV_UPSAMPLE, FV_BACKWARD_DATA, "direct", .run = upsample_backward_data_direct),
     FV_KERNELS_END,
 };
 
