@@ -11,12 +11,12 @@
  *
  * Variants: one for each pass. Neither cuDNN nor oneDNN has the operation, so none is compared.
  *     sampled_product   (forward) a tiled matrix product with rows that are interpolated while they are staged. See
- *                       deformable_forward.cuh.
+ *                       conv2d_deformable_forward.cuh.
  *     gathered_columns  (backward_data) the columns' gradients by a matrix product; doffset and dmask are sums of them over
- *                       channels, dx over the taps that a tile of pixels finds to read it. See deformable_data.cuh.
+ *                       channels, dx over the taps that a tile of pixels finds to read it. See conv2d_deformable_data.cuh.
  *     split_reduce      (backward_weights) the filter gradient of conv2d with such rows: see conv2d_weights.cuh. */
-#include "deformable_data.cuh"
-#include "deformable_forward.cuh"
+#include "conv2d_deformable_data.cuh"
+#include "conv2d_deformable_forward.cuh"
 #include "product_tile.cuh"
 
 namespace FV_NAMESPACE {

@@ -59,8 +59,8 @@ inline fv_status launched(const char *kernel) {
 /* A row names the fields that it fills; the others are zero. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
-/* A row of the kernel table for deterministic f32 arithmetic on sm_80 and later: its method, and the other fields that it
- * fills. */
+/* A row of the kernel table for deterministic f32 arithmetic on sm_80 and later: its method, and the other fields that
+ * it fills. */
 #define FV_KERNEL_F32(kind_, pass_, method, ...)                                                                       \
     {                                                                                                                  \
         .kind = kind_, .pass = pass_, .dtype = FV_F32, .name = method, .min_capability = 80, .deterministic = true,    \
@@ -112,7 +112,7 @@ extern const fv_kernel conv2d_pointwise_kernels[];
 extern const fv_kernel conv2d_kernels[];
 extern const fv_kernel conv2d_im2col_kernels[];
 extern const fv_kernel conv2d_transposed_kernels[];
-extern const fv_kernel separable_kernels[];
+extern const fv_kernel conv2d_separable_kernels[];
 extern const fv_kernel conv2d_spatial_kernels[];
 extern const fv_kernel conv2d_unshared_kernels[];
 extern const fv_kernel conv2d_deformable_kernels[];

@@ -11,10 +11,10 @@
  *      shared memory and belongs to one thread.
  *
  * Pixels are split over blocks until the device is full: splits.cuh. */
-#ifndef FOVEA_SEPARABLE_WEIGHTS_CUH
-#define FOVEA_SEPARABLE_WEIGHTS_CUH
+#ifndef FOVEA_CONV2D_SEPARABLE_WEIGHTS_CUH
+#define FOVEA_CONV2D_SEPARABLE_WEIGHTS_CUH
 
-#include "separable_data.cuh"
+#include "conv2d_separable_data.cuh"
 #include "splits.cuh"
 
 namespace FV_NAMESPACE {

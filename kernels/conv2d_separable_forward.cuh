@@ -7,8 +7,8 @@
  * That costs r*s products beside the 64 or 128 that each z serves in a block. (256 would not leave enough registers.)
  *
  * Shared memory, in floats: slices[1 + TILES][16][68], z first, then w2; slab[r*s][17], the filters of w. */
-#ifndef FOVEA_SEPARABLE_FORWARD_CUH
-#define FOVEA_SEPARABLE_FORWARD_CUH
+#ifndef FOVEA_CONV2D_SEPARABLE_FORWARD_CUH
+#define FOVEA_CONV2D_SEPARABLE_FORWARD_CUH
 
 #include "conv2d_depthwise.cuh"
 #include "product.cuh"

@@ -14,10 +14,10 @@
  *
  * Shared memory: reaches[tile_h + tile_w]; dz[pixel][64]; the product's two slices and then, in their place, the
  * filters [tap][64]. Lanes are channels: no two meet in a bank, and so for float4 in dz. */
-#ifndef FOVEA_SEPARABLE_DATA_CUH
-#define FOVEA_SEPARABLE_DATA_CUH
+#ifndef FOVEA_CONV2D_SEPARABLE_DATA_CUH
+#define FOVEA_CONV2D_SEPARABLE_DATA_CUH
 
-#include "separable_forward.cuh"
+#include "conv2d_separable_forward.cuh"
 
 namespace FV_NAMESPACE {
 

@@ -8,10 +8,10 @@
  * Each thread stages one column of a slice, for the same pixels in every slice, and keeps their taps' places until the
  * column enters another tap: with 16 channels or more, reading an offset serves many values. 16 neighbouring threads read
  * 16 neighbouring channels, 64 bytes, of each of the four pixels. */
-#ifndef FOVEA_DEFORMABLE_FORWARD_CUH
-#define FOVEA_DEFORMABLE_FORWARD_CUH
+#ifndef FOVEA_CONV2D_DEFORMABLE_FORWARD_CUH
+#define FOVEA_CONV2D_DEFORMABLE_FORWARD_CUH
 
-#include "deformable_taps.cuh"
+#include "conv2d_deformable_taps.cuh"
 
 namespace FV_NAMESPACE {
 

@@ -14,10 +14,10 @@
  *             than once; each file says how much. Any stride, dilation and padding; windows as large as 48 KiB of
  *             shared memory hold beside the tiles: 530 taps forward, 120 backward_data, 94 backward_weights; beyond
  *             that, "unfused" takes over.
- *     See separable_forward.cuh, separable_data.cuh and separable_weights.cuh. */
+ *     See conv2d_separable_forward.cuh, conv2d_separable_data.cuh and conv2d_separable_weights.cuh. */
 #include <stdlib.h>
 
-#include "separable_weights.cuh"
+#include "conv2d_separable_weights.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -130,7 +130,7 @@ fv_status separable_backward_weights_fused(fv_context *context, const fv_operati
 
 } // namespace
 
-const fv_kernel separable_kernels[] = {
+const fv_kernel conv2d_separable_kernels[] = {
     FV_KERNEL_F32(FV_SEPARABLE, FV_FORWARD, "fused", .supports = supports_forward, .run = separable_forward_fused),
     FV_KERNEL_F32(FV_SEPARABLE, FV_BACKWARD_DATA, "fused", .supports = supports_backward_data,
                   .prepare = prepare_backward_data, .release = free, .run = separable_backward_data_fused),

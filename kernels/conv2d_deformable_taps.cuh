@@ -4,8 +4,8 @@
  * of the four that lie outside the image count as 0. A tap that reaches none of them, or whose offset is infinite or NaN,
  * is nowhere: at row or column -2. The place is base + floor(offset), in integers, and the fraction of the offset, so
  * that a large image costs no precision, and a huge offset is never converted to an integer too small for it. */
-#ifndef FOVEA_DEFORMABLE_TAPS_CUH
-#define FOVEA_DEFORMABLE_TAPS_CUH
+#ifndef FOVEA_CONV2D_DEFORMABLE_TAPS_CUH
+#define FOVEA_CONV2D_DEFORMABLE_TAPS_CUH
 
 #include "conv2d_weights.cuh"
 

@@ -18,10 +18,10 @@
  * some ten times the taps that are used, each looked at by one thread; with offsets anywhere in the image it leaves them
  * all, which is correct and slow. Sorting the taps by pixel would bound the cost there, and cost several passes over all
  * taps everywhere. */
-#ifndef FOVEA_DEFORMABLE_DATA_CUH
-#define FOVEA_DEFORMABLE_DATA_CUH
+#ifndef FOVEA_CONV2D_DEFORMABLE_DATA_CUH
+#define FOVEA_CONV2D_DEFORMABLE_DATA_CUH
 
-#include "deformable_taps.cuh"
+#include "conv2d_deformable_taps.cuh"
 
 namespace FV_NAMESPACE {
 
