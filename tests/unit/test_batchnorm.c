@@ -1,5 +1,6 @@
 /* batchnorm by hand, on every backend that opens here; its stability; its gradients. */
 #include "by_hand.h"
+#include "parse.h"
 
 #include "base/random.h"
 #include "verify/verify.h"
@@ -83,13 +84,6 @@ static void one_pixel(void **state) {
 /* ---- a large mean must not cancel the variance away */
 
 enum { PIXELS = 2000, CHANNELS = 3 };
-
-static fv_operation parse(const char *text) {
-    fv_operation op;
-    if (fv_operation_parse(text, &op) != FV_OK)
-        fail_msg("%s", fv_error_message());
-    return op;
-}
 
 /* The mean of squares less the square of the mean, in f32: what the bound must not let pass. */
 static double naive_variance(const float *x, int c) {

@@ -1,6 +1,7 @@
 /* Deformable convolution where its values are known: between pixels, on the grid, beyond the borders, and where it is a
  * plain convolution; on every backend that opens here. Finite differences and the adjoint law: test_laws.c. */
 #include "by_hand.h"
+#include "parse.h"
 
 #include "verify/verify.h"
 
@@ -103,17 +104,10 @@ static float *narrowed(const double *wide, int64_t elements) {
     return narrow;
 }
 
-static fv_operation parsed(const char *text) {
-    fv_operation op;
-    if (fv_operation_parse(text, &op) != FV_OK)
-        fail_msg("%s: %s", text, fv_error_message());
-    return op;
-}
-
 /* Integers, so that the two must agree to the last bit. All offsets are (down, right). */
 static void expect_convolution(fv_context *context, const char *deformable, float down, float right,
                                const char *convolution) {
-    const fv_operation op = parsed(deformable), conv = parsed(convolution);
+    const fv_operation op = parse(deformable), conv = parse(convolution);
     host_arrays at = {0}, expected = {0};
     int64_t elements[FV_ROLES] = {0};
     for (fv_pass pass = 0; pass < FV_PASSES; ++pass) {
@@ -163,7 +157,7 @@ static void whole_offsets_shift_a_convolution(void **state) {
 
 static void wrong_offsets_are_refused(void **state) {
     (void)state;
-    const fv_operation op = parsed("conv2d_deformable n=1 c=2 h=3 w=3 k=1 kernel=3x3 offset_groups=2");
+    const fv_operation op = parse("conv2d_deformable n=1 c=2 h=3 w=3 k=1 kernel=3x3 offset_groups=2");
     fv_context *context;
     fv_tensor_spec specs[FV_MAX_SPECS];
     fv_tensor *tensors[FV_ROLES] = {0};

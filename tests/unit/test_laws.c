@@ -26,14 +26,13 @@
 #include "backends/kernel.h"
 #include "ops/op.h"
 #include "own_kernels.h"
+#include "parse.h"
 #include "verify/verify.h"
 
 /* ---- adjoint */
 
-static fv_operation parse(const char *text, fv_dtype dtype) {
-    fv_operation op;
-    if (fv_operation_parse(text, &op) != FV_OK)
-        fail_msg("%s: %s", text, fv_error_message());
+static fv_operation parse_as(const char *text, fv_dtype dtype) {
+    fv_operation op = parse(text);
     fv_operation_set_dtype(&op, dtype);
     return op;
 }
@@ -87,7 +86,7 @@ static double dot(const double *a, const double *b, int64_t elements) {
 }
 
 static void check_adjoint(fv_context *context, const char *text) {
-    const fv_operation op = parse(text, FV_F32);
+    const fv_operation op = parse_as(text, FV_F32);
     fv_host_tensors forward, backward;
     assert_int_equal(fv_generate(&op, FV_FORWARD, FV_EXACT, 7, &forward), FV_OK);
     assert_int_equal(fv_generate(&op, FV_BACKWARD_DATA, FV_EXACT, 7, &backward), FV_OK);
@@ -160,7 +159,7 @@ static void adjoint(void **state) {
         assert_int_equal(status, FV_OK);
         require_own_kernels(context);
         for (size_t i = 0; i < sizeof texts / sizeof texts[0]; ++i)
-            if (has_kind(context->backend, parse(texts[i], FV_F32).kind))
+            if (has_kind(context->backend, parse_as(texts[i], FV_F32).kind))
                 check_adjoint(context, texts[i]);
         fv_context_destroy(context);
     }
@@ -168,7 +167,7 @@ static void adjoint(void **state) {
 
 /* <conv(x), z> = <x, transposed(z)>. */
 static void check_transposed(fv_context *context, const char *conv_text, const char *transposed_text) {
-    const fv_operation conv = parse(conv_text, FV_F32), transposed = parse(transposed_text, FV_F32);
+    const fv_operation conv = parse_as(conv_text, FV_F32), transposed = parse_as(transposed_text, FV_F32);
     fv_host_tensors forward, backward;
     assert_int_equal(fv_generate(&conv, FV_FORWARD, FV_EXACT, 11, &forward), FV_OK);
     assert_int_equal(fv_generate(&conv, FV_BACKWARD_DATA, FV_EXACT, 11, &backward), FV_OK);
@@ -303,7 +302,7 @@ static void exact_differences(void **state) {
         "flatten n=2 c=3 h=2 w=4",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; ++i) {
-        const fv_operation op = parse(texts[i], FV_F64);
+        const fv_operation op = parse_as(texts[i], FV_F64);
         fv_host_tensors t = {0};
         /* One set of tensors with everything: forward inputs and outputs, dy, and all gradients. */
         for (fv_pass pass = 0; pass < FV_PASSES; ++pass) {
@@ -342,7 +341,7 @@ static void exact_differences(void **state) {
  * the error of the two losses, which the verifier's bound gives, over 2h, plus the gradient's own, 3u of at most 1. */
 static void softmax_differences(void **state) {
     (void)state;
-    const fv_operation op = parse("softmax_xent n=4 classes=7", FV_F64);
+    const fv_operation op = parse_as("softmax_xent n=4 classes=7", FV_F64);
     fv_host_tensors forward, backward;
     assert_int_equal(fv_generate(&op, FV_FORWARD, FV_BOUNDED, 5, &forward), FV_OK);
     assert_int_equal(fv_generate(&op, FV_BACKWARD_DATA, FV_BOUNDED, 5, &backward), FV_OK);

@@ -11,14 +11,8 @@
 #include <fovea/matrix.h>
 
 #include "ops/op.h"
+#include "parse.h"
 #include "verify/verify.h"
-
-static fv_operation parse(const char *text) {
-    fv_operation op;
-    if (fv_operation_parse(text, &op) != FV_OK)
-        fail_msg("%s: %s", text, fv_error_message());
-    return op;
-}
 
 /* ---- the picture of a Toeplitz matrix */
 

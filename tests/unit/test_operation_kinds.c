@@ -8,14 +8,8 @@
 #include <cmocka.h>
 
 #include "ops/op.h"
+#include "parse.h"
 #include "verify/verify.h"
-
-static fv_operation parse(const char *text) {
-    fv_operation op;
-    if (fv_operation_parse(text, &op) != FV_OK)
-        fail_msg("%s: %s", text, fv_error_message());
-    return op;
-}
 
 /* Short forms, and what they print as and parse back from. Windows may be global, lists have one to four parts, choices
  * are words. */

@@ -7,14 +7,8 @@
 #include <cmocka.h>
 
 #include "ops/op.h"
+#include "parse.h"
 #include "verify/verify.h"
-
-static fv_operation parse(const char *text) {
-    fv_operation op;
-    if (fv_operation_parse(text, &op) != FV_OK)
-        fail_msg("%s: %s", text, fv_error_message());
-    return op;
-}
 
 /* Elements of what an operation learns. */
 static int64_t parameters(const fv_operation *op) {
