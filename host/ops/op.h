@@ -97,6 +97,9 @@ int fv_weighted_signature(const fv_tensor_spec forward[4], int64_t bias, fv_pass
 /* For operations without products: 0 of them. */
 int64_t fv_no_macs(const fv_operation *op, fv_pass pass);
 
+/* The reduction of operations that only copy. */
+int64_t fv_no_sums(const fv_operation *op, fv_pass pass, fv_role role);
+
 /* FV_BAD_INPUT "NAME: KEY=VALUE must be at least MINIMUM" unless it is and is below 2^40. */
 fv_status fv_require_count(const char *name, const char *key, int64_t value, int64_t minimum);
 

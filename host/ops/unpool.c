@@ -27,11 +27,6 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
     return (int)(end - specs);
 }
 
-static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
-    (void)op, (void)pass, (void)role;
-    return 0; /* it copies */
-}
-
 const fv_op_info fv_unpool_info = {
     .name = "unpool",
     .example = "unpool n=1 c=1 h=1 w=1 kernel=1x1",
@@ -41,6 +36,6 @@ const fv_op_info fv_unpool_info = {
     .validate = validate,
     .signature = signature,
     .macs = fv_no_macs,
-    .reduction = reduction,
+    .reduction = fv_no_sums,
     .integral = true,
 };
