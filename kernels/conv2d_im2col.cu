@@ -268,7 +268,7 @@ const char *supports_columns(const fv_operation *op) {
         return "a line of an image or of columns has about 2^31 elements or more";
     if (lines * static_cast<double>(d.groups) > MOST || images * static_cast<double>(d.h) > MOST)
         return "there are over 2^31-1 lines";
-    return lines * q * row * static_cast<double>(d.groups) > 0x1p56 ? "the columns have over 2^56 elements" : NULL;
+    return lines * q * row * static_cast<double>(d.groups) > 0x1p28 ? "the columns would take more than 1 GiB" : NULL;
 }
 
 fv_status prepare_columns(fv_context *context, const fv_operation *, void **) {

@@ -156,6 +156,23 @@ static void onednn_names_its_implementations(void **state) {
     fv_context_destroy(context);
 }
 
+/* 961 columns for each of 3136 pixels and 128 channels, of three images at a time. */
+static void im2col_refuses_gigabytes(void **state) {
+    (void)state;
+    fv_context *emulated;
+    assert_int_equal(fv_context_create("emulated", NULL, &emulated), FV_OK);
+    for (fv_pass pass = 0; pass < FV_PASSES; ++pass) {
+        fv_operation op;
+        const fv_kernel *kernel = row_of(emulated->backend, FV_CONV2D, pass, "im2col");
+        assert_int_equal(fv_operation_parse("conv2d n=32 c=128 h=56 w=56 k=128 kernel=31x31 pad=15 groups=128", &op),
+                         FV_OK);
+        assert_string_equal(fv_kernel_refusal(kernel, emulated, &op, pass), "the columns would take more than 1 GiB");
+        op.conv2d.r = op.conv2d.s = 3;
+        assert_null(fv_kernel_refusal(kernel, emulated, &op, pass));
+    }
+    fv_context_destroy(emulated);
+}
+
 /* Passes of a kind that a backend has rows for, as a bit set. */
 static unsigned passes_of(const char *name, fv_kind kind) {
     unsigned passes = 0;
@@ -192,6 +209,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_whole),
         cmocka_unit_test(every_pass_has_rows),
+        cmocka_unit_test(im2col_refuses_gigabytes),
         cmocka_unit_test(rows_are_named),
         cmocka_unit_test(split_workspace_follows_its_rule),
         cmocka_unit_test(tiles_end_within_an_int),
