@@ -69,28 +69,30 @@ build() {
   ninja -C "$tree/$folder" -j "$per_job" "$target" >"$tree/log" 2>&1
 }
 per_job=$((($(nproc) + jobs - 1) / jobs))
-plain=(plain fovea_program -DBUILD_TESTING=OFF)
+plain=(plain fovea_program -DBUILD_TESTING=OFF "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG") # compiled more often than run
 sanitized=(sanitized fovea_program -DBUILD_TESTING=OFF -DFOVEA_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo)
 
-# check PROGRAM OPERATION OUTPUT: its exit status; 124 if it does not end. A check takes seconds, sanitized ten times that.
+# check PROGRAM OPERATION METHOD OUTPUT: its exit status; 124 if it does not end. A check takes seconds, sanitized ten
+# times that.
 check() {
   local limit=60
   [[ $1 != */sanitized/* ]] || limit=300
-  timeout --foreground $limit "$1" check --backend emulated --against none --op "$2" >"$3" 2>&1
+  timeout --foreground $limit "$1" check --backend emulated --against none --op "$2" --kernel "$3" >"$4" 2>&1
 }
 
-# operations MUTATION: those of the kernels that have the mistake
-operations() {
-  tr ',' '\n' <<<"${kernels[$1]}" | while read -r op _; do
-    if [ "$op" = '*' ]; then printf '%s\n' "${all_operations[@]}"; else echo "$op"; fi
+# checks MUTATION: operation and method of the kernels that have the mistake; all passes of a method are checked
+checks() {
+  tr ',' '\n' <<<"${kernels[$1]}" | while read -r op _ method; do
+    method=${method:-*}
+    if [ "$op" = '*' ]; then printf "%s $method\n" "${all_operations[@]}"; else echo "$op $method"; fi
   done | sort -u
 }
 
 # judge MUTATION TREE FOLDER: sets outcome and detail.
 judge() {
-  local m=$1 tree=$2 program=$2/$3/fovea op status
-  for op in $(operations "$m"); do
-    check "$program" "$op" "$tree/out" 2>/dev/null # where the shell tells of a crash
+  local m=$1 tree=$2 program=$2/$3/fovea op method status
+  while read -r op method; do
+    check "$program" "$op" "$method" "$tree/out" 2>/dev/null </dev/null # where the shell tells of a crash
     status=$?
     case $status in
       0) outcome=survived detail= ;;
@@ -101,7 +103,7 @@ judge() {
       *) outcome=fault detail="fovea check gave status $status: $(tail -n 1 "$tree/out")" ;;
     esac
     [ $outcome = survived ] || return
-  done
+  done < <(checks "$m")
 }
 
 # A verdict must blame only kernels that have the mistake, and each failure must come with a line that reproduces it.
@@ -184,9 +186,10 @@ for ((job = 0; job < jobs; ++job)); do
 done
 pristine=$scratch/0/plain/fovea
 mapfile -t all_operations < <("$pristine" kernels --backend emulated --format csv | sed -n '2,$s/^[^,]*,\([^,]*\),.*/\1/p' | sort -u)
-for op in $(for m in "${chosen[@]}"; do operations "$m"; done | sort -u); do
-  check "$pristine" "$op" "$scratch/out" || die "$op fails without any mutation: $(tail -n 1 "$scratch/out")"
-done
+while read -r op method; do
+  check "$pristine" "$op" "$method" "$scratch/out" </dev/null ||
+    die "$op $method fails without any mutation: $(tail -n 1 "$scratch/out")"
+done < <(for m in "${chosen[@]}"; do checks "$m"; done | sort -u)
 
 set -m # a process group for each job, so that all it started can be stopped
 for ((job = 0; job < jobs; ++job)); do
