@@ -83,7 +83,7 @@ __device__ tile_class tile_class_of(const tile_axis &axis, int residue) {
                 .tap_step = 1,
                 .taps = axis.filter};
     const int period = axis.period;
-    const int count = residue < axis.result ? (axis.result - residue - 1) / axis.stride + 1 : 0;
+    const int count = (axis.result - residue - 1) / axis.stride + 1;
     int tap = 0;
     while (tap < period && tap < axis.filter && (residue + axis.pad - tap * axis.dilation) % axis.stride != 0)
         ++tap;
