@@ -2,7 +2,7 @@
 
 #include "ops/op.h"
 
-enum { MOST_WORK = 200000000 }; /* multiply-accumulates and elements: a second or two under the emulator */
+enum { MOST_WORK = 200000000 }; /* a second or two under the emulator, but for kinds with much beside their sums */
 
 typedef struct shrinking {
     fv_context *context;
@@ -14,9 +14,16 @@ typedef struct shrinking {
     int64_t work;     /* left */
 } shrinking;
 
-/* That of a trial; the least is what setting one up amounts to. */
+/* That of a trial: terms of sums, or values that are read and written; the least is what setting one up amounts to. */
 static int64_t work_of(const fv_operation *op, fv_pass pass) {
-    return fv_operation_macs(op, pass) + fv_operation_bytes(op, pass) / (int64_t)sizeof(float) + 20000;
+    double work = (double)fv_operation_bytes(op, pass) / (double)sizeof(float) + 20000;
+    fv_tensor_spec specs[FV_MAX_SPECS];
+    const int count = fv_operation_signature(op, pass, specs);
+    for (int i = 0; i < count; ++i)
+        if (specs[i].direction != FV_IN)
+            work += (double)fv_shape_elements(&specs[i].shape) *
+                    (double)fv_op_info_of(op->kind)->reduction(op, pass, specs[i].role);
+    return work < (double)MOST_WORK ? (int64_t)work : MOST_WORK + 1;
 }
 
 /* Whether a verdict says that the kernel failed by itself. What a device failure leaves behind says nothing. */
