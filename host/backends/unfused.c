@@ -10,7 +10,8 @@
 
 enum { MOST_STEPS = 4, ALIGNMENT = 256 };
 
-/* One call, and which tensors of the whole are its. FV_ROLES stands for the one between the stages. */
+/* One call, and which tensors of the whole are its. FV_ROLES stands for the one between the stages; where there are
+ * fewer than four, the last is named twice. */
 typedef struct step {
     int stage;
     fv_pass pass;

@@ -13,11 +13,7 @@ static const fv_field fields[] = {
 
 static fv_status validate(const fv_operation *op) {
     const fv_conv2d *d = &op->conv2d;
-    FV_TRY(fv_window_validate("conv2d", &op->window));
-    FV_TRY(fv_require_groups("conv2d", d->c, d->k, d->groups));
-    FV_TRY(fv_require_flag("conv2d", "bias", d->bias));
-    const int64_t factors[] = {d->n, fv_conv2d_p(d), fv_conv2d_q(d), d->k, d->r, d->s, d->c / d->groups};
-    return fv_require_product("conv2d", "the number of multiply-accumulates", factors, 7);
+    return fv_convolution_validate("conv2d", &op->window, d->k, d->groups, d->bias);
 }
 
 static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs) {
@@ -31,9 +27,8 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
 }
 
 static int64_t macs(const fv_operation *op, fv_pass pass) {
-    const fv_conv2d *d = &op->conv2d;
     (void)pass; /* the same products in every pass */
-    return d->n * fv_conv2d_p(d) * fv_conv2d_q(d) * d->k * d->r * d->s * (d->c / d->groups);
+    return fv_convolution_macs(&op->window, op->conv2d.k, op->conv2d.groups);
 }
 
 static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {

@@ -68,9 +68,8 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
 
 /* The convolution's products alone; interpolating costs a few more for every tap and channel. */
 static int64_t macs(const fv_operation *op, fv_pass pass) {
-    const fv_deformable *d = &op->deformable;
-    (void)pass;
-    return d->n * fv_window_p(&op->window) * fv_window_q(&op->window) * d->k * d->r * d->s * (d->c / d->groups);
+    (void)pass; /* the same products in every pass */
+    return fv_convolution_macs(&op->window, op->deformable.k, op->deformable.groups);
 }
 
 /* Where a pixel is read four times for a tap, each counts. Any number of taps may read a pixel, so dx may be a sum over

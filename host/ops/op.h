@@ -160,6 +160,10 @@ fv_status fv_pool_validate(const char *name, const fv_pool2d *pool);
 fv_axis fv_pool_vertical(const fv_pool2d *pool);
 fv_axis fv_pool_horizontal(const fv_pool2d *pool);
 
+/* All checks of conv2d and conv2d_unshared; and the products of these and conv2d_deformable, as many in every pass. */
+fv_status fv_convolution_validate(const char *name, const fv_window2d *window, int64_t k, int64_t groups, int64_t bias);
+int64_t fv_convolution_macs(const fv_window2d *window, int64_t k, int64_t groups);
+
 /* Padding that makes output = ceil(input/stride); an odd rest goes to the end (TensorFlow's rule). */
 void fv_axis_same(const fv_axis *axis, int64_t *pad_before, int64_t *pad_after);
 

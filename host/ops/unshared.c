@@ -15,12 +15,7 @@ static const fv_field fields[] = {
 
 static fv_status validate(const fv_operation *op) {
     const fv_unshared *d = &op->unshared;
-    FV_TRY(fv_window_validate(name, &op->window));
-    FV_TRY(fv_require_groups(name, d->c, d->k, d->groups));
-    FV_TRY(fv_require_flag(name, "bias", d->bias));
-    const int64_t factors[] = {d->n, fv_window_p(&op->window), fv_window_q(&op->window), d->k, d->r,
-                               d->s, d->c / d->groups};
-    return fv_require_product(name, "the number of multiply-accumulates", factors, 7);
+    return fv_convolution_validate(name, &op->window, d->k, d->groups, d->bias);
 }
 
 static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs) {
@@ -36,9 +31,8 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
 }
 
 static int64_t macs(const fv_operation *op, fv_pass pass) {
-    const fv_unshared *d = &op->unshared;
     (void)pass; /* the same products in every pass */
-    return d->n * fv_window_p(&op->window) * fv_window_q(&op->window) * d->k * d->r * d->s * (d->c / d->groups);
+    return fv_convolution_macs(&op->window, op->unshared.k, op->unshared.groups);
 }
 
 static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {

@@ -127,6 +127,18 @@ fv_status fv_window_validate(const char *name, const fv_window2d *d) {
     return fv_axis_validate(name, "width", &h);
 }
 
+fv_status fv_convolution_validate(const char *name, const fv_window2d *d, int64_t k, int64_t groups, int64_t bias) {
+    FV_TRY(fv_window_validate(name, d));
+    FV_TRY(fv_require_groups(name, d->c, k, groups));
+    FV_TRY(fv_require_flag(name, "bias", bias));
+    const int64_t factors[] = {d->n, fv_window_p(d), fv_window_q(d), k, d->r, d->s, d->c / groups};
+    return fv_require_product(name, "the number of multiply-accumulates", factors, 7);
+}
+
+int64_t fv_convolution_macs(const fv_window2d *d, int64_t k, int64_t groups) {
+    return d->n * fv_window_p(d) * fv_window_q(d) * k * d->r * d->s * (d->c / groups);
+}
+
 fv_status fv_pool_validate(const char *name, const fv_pool2d *d) {
     FV_TRY(fv_image_validate(name, d->n, d->c, d->h, d->w));
     FV_TRY(fv_require_flag(name, "ceil", d->ceil));
