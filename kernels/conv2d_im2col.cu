@@ -220,8 +220,8 @@ fv_status conv2d_backward_weights_im2col(fv_context *context, const fv_operation
     float *const dw = output(buffers, FV_DW), *const db = output(buffers, FV_DB);
     const float *ones = nullptr;
     if (d.n == 0) { /* sums over nothing */
-        FV_TRY(context->backend->clear(context, dw, static_cast<size_t>(d.k * plan.row) * sizeof(float)));
-        return d.bias ? context->backend->clear(context, db, static_cast<size_t>(d.k) * sizeof(float)) : FV_OK;
+        FV_TRY(context->backend->fill(context, dw, 0, static_cast<size_t>(d.k * plan.row) * sizeof(float)));
+        return d.bias ? context->backend->fill(context, db, 0, static_cast<size_t>(d.k) * sizeof(float)) : FV_OK;
     }
     if (d.bias)
         FV_TRY(make_ones(context, plan, buffers, &ones));

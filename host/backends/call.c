@@ -20,22 +20,40 @@ const char *fv_kernel_refusal(const fv_kernel *kernel, const fv_context *context
     return kernel->supports ? kernel->supports(op) : NULL;
 }
 
+/* `way` is one of the row's ways, or -1 for what it prepares by itself. */
 static fv_status prepare_row(fv_call *call, fv_context *context, const fv_kernel *kernel, const fv_operation *op,
-                             fv_pass pass) {
+                             fv_pass pass, int way) {
     *call = (fv_call){.context = context, .kernel = kernel, .op = *op, .pass = pass};
-    if (kernel->prepare)
+    if (way >= 0)
+        FV_TRY(kernel->prepare_way(context, op, way, &call->state));
+    else if (kernel->prepare)
         FV_TRY(kernel->prepare(context, op, &call->state));
     call->workspace = kernel->workspace ? kernel->workspace(op, call->state) : 0;
     return FV_OK;
 }
 
-fv_status fv_call_prepare_kernel(fv_call *call, fv_context *context, const fv_kernel *kernel, const fv_operation *op,
-                                 fv_pass pass) {
+static fv_status prepare_given(fv_call *call, fv_context *context, const fv_kernel *kernel, const fv_operation *op,
+                               fv_pass pass, int way) {
     memset(call, 0, sizeof *call);
     const char *refusal = fv_kernel_refusal(kernel, context, op, pass);
     if (refusal)
         return fv_fail(FV_UNSUPPORTED, "%s %s: %s", context->backend->name, kernel->name, refusal);
-    return prepare_row(call, context, kernel, op, pass);
+    return prepare_row(call, context, kernel, op, pass, way);
+}
+
+fv_status fv_call_prepare_kernel(fv_call *call, fv_context *context, const fv_kernel *kernel, const fv_operation *op,
+                                 fv_pass pass) {
+    return prepare_given(call, context, kernel, op, pass, -1);
+}
+
+fv_status fv_call_ways(fv_context *context, const fv_kernel *kernel, const fv_operation *op, int *count) {
+    *count = 1;
+    return kernel->ways ? kernel->ways(context, op, count) : FV_OK;
+}
+
+fv_status fv_call_prepare_way(fv_call *call, fv_context *context, const fv_kernel *kernel, const fv_operation *op,
+                              fv_pass pass, int way) {
+    return prepare_given(call, context, kernel, op, pass, kernel->ways ? way : -1);
 }
 
 /* Takes the first row of `backend` that can run the operation. FV_UNSUPPORTED and the first reason met if none can. */
@@ -47,7 +65,7 @@ static fv_status prepare_from(fv_call *call, fv_context *context, const fv_backe
             continue;
         const char *refusal = fv_kernel_refusal(kernel, context, op, pass);
         if (!refusal) {
-            const fv_status status = prepare_row(call, context, kernel, op, pass);
+            const fv_status status = prepare_row(call, context, kernel, op, pass, -1);
             if (status != FV_UNSUPPORTED)
                 return status;
             refusal = fv_error_message();

@@ -38,11 +38,16 @@ fv_status fv_host_download(fv_context *context, void *host, const void *device, 
     return copy(host, device, bytes);
 }
 
-fv_status fv_host_clear(fv_context *context, void *device, size_t bytes) {
+fv_status fv_host_fill(fv_context *context, void *device, int byte, size_t bytes) {
     (void)context;
     if (bytes)
-        memset(device, 0, bytes);
+        memset(device, byte, bytes);
     return FV_OK;
+}
+
+fv_status fv_host_copy(fv_context *context, void *to, const void *from, size_t bytes) {
+    (void)context;
+    return copy(to, from, bytes);
 }
 
 fv_status fv_host_synchronize(fv_context *context) {

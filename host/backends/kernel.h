@@ -36,6 +36,10 @@ typedef struct fv_numerics {
     char description[128]; /* the implementation chosen, such as "engine 38, tile 128x64" or "jit:avx512_core" */
 } fv_numerics;
 
+/* How tensors of rank 4 lie in memory. Everything is NHWC, with filters K,R,S,C; rows in NCHW (filters K,C,R,S: the last
+ * axis moves to the second place) are yardsticks, and whoever runs one brings the tensors into its layout. */
+typedef enum fv_layout { FV_NHWC, FV_NCHW } fv_layout;
+
 typedef struct fv_kernel {
     fv_kind kind;
     fv_pass pass;
@@ -45,6 +49,7 @@ typedef struct fv_kernel {
     bool deterministic; /* the same bits on every run */
     bool on_request;    /* a yardstick in other arithmetic: verified and measured, never selected for an operation */
     uint64_t omits;     /* bit set of roles that the pass has, but this kernel neither reads nor writes */
+    fv_layout layout;   /* of its tensors; FV_NCHW rows are on_request */
 
     /* NULL if the kernel can do this operation, else why not (a string that stays valid). Optional: NULL means
      * anything. */
@@ -54,6 +59,12 @@ typedef struct fv_kernel {
      * if only the attempt shows that it cannot be done. */
     fv_status (*prepare)(fv_context *context, const fv_operation *op, void **state);
     void (*release)(void *state);
+
+    /* The ways in which a vendor's library offers to do this operation (engines, say), to be measured one by one: their
+     * number, and prepare() for way 0, 1, ... FV_UNSUPPORTED if that one cannot. Optional: NULL means that there is one,
+     * prepare()'s. */
+    fv_status (*ways)(fv_context *context, const fv_operation *op, int *count);
+    fv_status (*prepare_way)(fv_context *context, const fv_operation *op, int way, void **state);
 
     /* Bytes of workspace, and the rule behind them in words or as a formula of the descriptor's letters. Optional: NULL
      * means none. */
@@ -70,6 +81,25 @@ typedef struct fv_kernel {
 /* Ends a row array. */
 #define FV_KERNELS_END                                                                                                 \
     { .name = NULL }
+
+/* What a context's device is, for the record of a measurement. Zeros and empty texts: not known. */
+typedef struct fv_machine {
+    char device[96];     /* "NVIDIA H200", "AMD EPYC 9B45, 2 threads" */
+    char libraries[160]; /* "driver 580.82.07, CUDA 13.0, cuDNN 9.19" */
+    int64_t cache;       /* bytes of the last-level cache */
+    int64_t memory;      /* bytes of memory */
+    int units;           /* multiprocessors, or threads */
+} fv_machine;
+
+/* The state of the device at one moment. Zeros: not known. */
+typedef struct fv_conditions {
+    int clock, memory_clock; /* MHz */
+    int temperature;         /* degrees Celsius */
+    double power;            /* watts */
+    char throttled[96];      /* why the device runs slower than it could, such as "power cap"; "" if it does not */
+} fv_conditions;
+
+typedef fv_status fv_work(void *user);
 
 typedef struct fv_backend {
     const char *name;
@@ -99,8 +129,17 @@ typedef struct fv_backend {
     void (*deallocate)(fv_context *context, void *pointer);
     fv_status (*upload)(fv_context *context, void *device, const void *host, size_t bytes);
     fv_status (*download)(fv_context *context, void *host, const void *device, size_t bytes);
-    fv_status (*clear)(fv_context *context, void *device, size_t bytes);
+    fv_status (*fill)(fv_context *context, void *device, int byte, size_t bytes);
+    fv_status (*copy)(fv_context *context, void *to, const void *from, size_t bytes); /* both in the context's memory */
     fv_status (*synchronize)(fv_context *context);
+
+    /* Times what `work` queues: seconds from the start of its first kernel to the end of its last one. Before that,
+     * `bytes` bytes at `scratch` are overwritten, which empties the caches (none: they stay as they are). *exposed: the
+     * device had to wait for the host between the kernels, and the time holds these gaps. */
+    fv_status (*time)(fv_context *context, void *scratch, size_t bytes, fv_work *work, void *user, double *seconds,
+                      bool *exposed);
+    void (*machine)(const fv_context *context, fv_machine *machine);
+    void (*conditions)(const fv_context *context, fv_conditions *conditions);
 } fv_backend;
 
 struct fv_context {
@@ -121,13 +160,21 @@ fv_status fv_host_allocate(fv_context *context, size_t bytes, void **pointer);
 void fv_host_deallocate(fv_context *context, void *pointer);
 fv_status fv_host_upload(fv_context *context, void *device, const void *host, size_t bytes);
 fv_status fv_host_download(fv_context *context, void *host, const void *device, size_t bytes);
-fv_status fv_host_clear(fv_context *context, void *device, size_t bytes);
+fv_status fv_host_fill(fv_context *context, void *device, int byte, size_t bytes);
+fv_status fv_host_copy(fv_context *context, void *to, const void *from, size_t bytes);
 fv_status fv_host_synchronize(fv_context *context);
 
-/* A CPU backend's entries for memory, within its initialiser. */
+/* The host's clock, processor and state (host_timing.c). */
+fv_status fv_host_time(fv_context *context, void *scratch, size_t bytes, fv_work *work, void *user, double *seconds,
+                       bool *exposed);
+void fv_host_machine(const fv_context *context, fv_machine *machine);
+void fv_host_conditions(const fv_context *context, fv_conditions *conditions);
+
+/* A CPU backend's entries for memory and timing, within its initialiser. */
 #define FV_HOST_MEMORY                                                                                                 \
     .host_memory = true, .allocate = fv_host_allocate, .deallocate = fv_host_deallocate, .upload = fv_host_upload,     \
-    .download = fv_host_download, .clear = fv_host_clear, .synchronize = fv_host_synchronize
+    .download = fv_host_download, .fill = fv_host_fill, .copy = fv_host_copy, .synchronize = fv_host_synchronize,      \
+    .time = fv_host_time, .machine = fv_host_machine, .conditions = fv_host_conditions
 
 /* The backends compiled in, NULL-terminated, in the order of fv_backend_names(). */
 extern const fv_backend *const fv_backends[];
@@ -164,6 +211,11 @@ fv_status fv_call_prepare_own(fv_call *call, fv_context *context, const fv_opera
 /* The same for one given row of the context's backend, without falling back. */
 fv_status fv_call_prepare_kernel(fv_call *call, fv_context *context, const fv_kernel *kernel, const fv_operation *op,
                                  fv_pass pass);
+
+/* How many ways there are to prepare this row (1 if it has no ways), and the same for one of them, from 0. */
+fv_status fv_call_ways(fv_context *context, const fv_kernel *kernel, const fv_operation *op, int *count);
+fv_status fv_call_prepare_way(fv_call *call, fv_context *context, const fv_kernel *kernel, const fv_operation *op,
+                              fv_pass pass, int way);
 fv_status fv_call_run(const fv_call *call, const fv_buffers *buffers);
 
 /* What the kernel says of its arithmetic for this operation. */

@@ -35,7 +35,7 @@ fv_status fv_tensor_create(fv_context *context, fv_dtype dtype, fv_shape shape, 
     *created = (fv_tensor){context, dtype, shape, NULL};
     fv_status status;
     FV_TRY_GOTO(status, context->backend->allocate(context, (size_t)bytes, &created->data), failed);
-    FV_TRY_GOTO(status, context->backend->clear(context, created->data, (size_t)bytes), failed);
+    FV_TRY_GOTO(status, context->backend->fill(context, created->data, 0, (size_t)bytes), failed);
     *tensor = created;
     return FV_OK;
 failed:

@@ -50,7 +50,7 @@ static fv_status create_blank(fv_context *context, const fv_network *network, fv
     FV_TRY_GOTO(status, fv_network_parse(network->text, &created->network), failed);
     FV_TRY_GOTO(status, context->backend->allocate(context, parameter_bytes(created), &pointer), failed);
     created->parameters = pointer;
-    FV_TRY_GOTO(status, context->backend->clear(context, pointer, parameter_bytes(created)), failed);
+    FV_TRY_GOTO(status, context->backend->fill(context, pointer, 0, parameter_bytes(created)), failed);
     *model = created;
     return FV_OK;
 failed:

@@ -251,7 +251,7 @@ fv_status fv_device_dataset_create(fv_context *context, const uint8_t *images, c
     data->labels = pointer;
     FV_TRY_GOTO(status,
                 labels ? backend->upload(context, data->labels, labels, label_bytes)
-                       : backend->clear(context, data->labels, label_bytes),
+                       : backend->fill(context, data->labels, 0, label_bytes),
                 failed);
     return FV_OK;
 failed:

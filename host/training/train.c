@@ -56,7 +56,7 @@ static fv_status device_array(trainer *t, int64_t elements, size_t size, void *p
     FV_TRY(backend->allocate(t->model->context, (size_t)elements * size, &array));
     t->device[t->device_count++] = array;
     memcpy(pointer, &array, sizeof array);
-    return backend->clear(t->model->context, array, (size_t)elements * size);
+    return backend->fill(t->model->context, array, 0, (size_t)elements * size);
 }
 
 static fv_status require(bool ok, const char *what, double value, const char *expected) {

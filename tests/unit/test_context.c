@@ -171,8 +171,8 @@ static fv_status upload_far(fv_context *context, void *device, const void *host,
 static fv_status download_far(fv_context *context, void *host, const void *device, size_t bytes) {
     return fv_host_download(context, host, real(device), bytes);
 }
-static fv_status clear_far(fv_context *context, void *device, size_t bytes) {
-    return fv_host_clear(context, real(device), bytes);
+static fv_status fill_far(fv_context *context, void *device, int byte, size_t bytes) {
+    return fv_host_fill(context, real(device), byte, bytes);
 }
 
 static const fv_kernel *const no_tables[] = {NULL};
@@ -185,7 +185,7 @@ static const fv_backend far_backend = {
     .deallocate = deallocate_far,
     .upload = upload_far,
     .download = download_far,
-    .clear = clear_far,
+    .fill = fill_far,
     .synchronize = fv_host_synchronize,
 };
 

@@ -370,7 +370,7 @@ static int backend_curve(const char *name, const fv_network *network, const fv_d
     const size_t sizes[6] = {bytes, bytes, sizeof order, BATCH * sizeof(float), BATCH * sizeof(int32_t), sizeof rate};
     for (int i = 0; i < 6; ++i) {
         assert_int_equal(backend->allocate(context, sizes[i], &device[i]), FV_OK);
-        assert_int_equal(backend->clear(context, device[i], sizes[i]), FV_OK);
+        assert_int_equal(backend->fill(context, device[i], 0, sizes[i]), FV_OK);
     }
     optimizer.gradients = device[0];
     optimizer.m = device[1];

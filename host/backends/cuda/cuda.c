@@ -71,6 +71,7 @@ fv_status fv_cuda_open_device(fv_context *context, fv_cuda_device *device) {
     /* Not ordered with the default stream, which other code in the process may use. */
     FV_TRY(FV_CUDA("create a stream", cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking)));
     FV_TRY(fv_cuda_staging_create(&device->staging));
+    device->covers = 1;
     context->device = device;
     return FV_OK;
 }
@@ -112,6 +113,10 @@ const fv_backend fv_backend_cuda = {
     .deallocate = fv_cuda_deallocate,
     .upload = fv_cuda_upload,
     .download = fv_cuda_download,
-    .clear = fv_cuda_clear,
+    .fill = fv_cuda_fill,
+    .copy = fv_cuda_copy,
     .synchronize = fv_cuda_synchronize,
+    .time = fv_cuda_time,
+    .machine = fv_cuda_machine,
+    .conditions = fv_cuda_conditions,
 };

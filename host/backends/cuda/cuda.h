@@ -27,6 +27,7 @@ typedef struct fv_cuda_staging {
 typedef struct fv_cuda_device {
     cudaStream_t stream;
     int ordinal;
+    int covers; /* how often the caches are overwritten before work that is timed: see timing.c; at least 1 */
     fv_cuda_staging staging;
     struct fv_cublas *blas; /* NULL until a linear layer asks for it, see blas.h */
 } fv_cuda_device;
@@ -49,8 +50,15 @@ fv_status fv_cuda_allocate(fv_context *context, size_t bytes, void **pointer);
 void fv_cuda_deallocate(fv_context *context, void *pointer);
 fv_status fv_cuda_upload(fv_context *context, void *device, const void *host, size_t bytes);
 fv_status fv_cuda_download(fv_context *context, void *host, const void *device, size_t bytes);
-fv_status fv_cuda_clear(fv_context *context, void *device, size_t bytes);
+fv_status fv_cuda_fill(fv_context *context, void *device, int byte, size_t bytes);
+fv_status fv_cuda_copy(fv_context *context, void *to, const void *from, size_t bytes);
 fv_status fv_cuda_synchronize(fv_context *context);
+
+/* The vtable's entries for measuring (timing.c). */
+fv_status fv_cuda_time(fv_context *context, void *scratch, size_t bytes, fv_work *work, void *user, double *seconds,
+                       bool *exposed);
+void fv_cuda_machine(const fv_context *context, fv_machine *machine);
+void fv_cuda_conditions(const fv_context *context, fv_conditions *conditions);
 
 fv_status fv_cuda_staging_create(fv_cuda_staging *staging);
 void fv_cuda_staging_destroy(fv_cuda_staging *staging);

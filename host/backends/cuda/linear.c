@@ -99,8 +99,8 @@ static fv_status backward_weights(fv_context *context, const fv_operation *op, v
     const state *s = opaque;
     const fv_linear *d = &op->linear;
     if (d->n == 0) { /* sums over nothing */
-        FV_TRY(fv_cuda_clear(context, buffers->at[FV_DW], (size_t)(d->k * d->c) * sizeof(float)));
-        return d->bias ? fv_cuda_clear(context, buffers->at[FV_DB], (size_t)d->k * sizeof(float)) : FV_OK;
+        FV_TRY(fv_cuda_fill(context, buffers->at[FV_DW], 0, (size_t)(d->k * d->c) * sizeof(float)));
+        return d->bias ? fv_cuda_fill(context, buffers->at[FV_DB], 0, (size_t)d->k * sizeof(float)) : FV_OK;
     }
     FV_TRY(FV_CUBLAS(s->blas, "multiply",
                      s->blas->api.sgemm(s->blas->handle, CUBLAS_OP_N, CUBLAS_OP_T, d->c, d->k, d->n, &one,

@@ -80,10 +80,17 @@ fv_status fv_cuda_download(fv_context *context, void *host, const void *device, 
     return FV_CUDA("download", cudaStreamSynchronize(stream));
 }
 
-fv_status fv_cuda_clear(fv_context *context, void *device, size_t bytes) {
+fv_status fv_cuda_fill(fv_context *context, void *device, int byte, size_t bytes) {
     if (bytes == 0)
         return FV_OK;
-    return FV_CUDA("clear device memory", cudaMemsetAsync(device, 0, bytes, fv_cuda_stream(context)));
+    return FV_CUDA("fill device memory", cudaMemsetAsync(device, byte, bytes, fv_cuda_stream(context)));
+}
+
+fv_status fv_cuda_copy(fv_context *context, void *to, const void *from, size_t bytes) {
+    if (bytes == 0)
+        return FV_OK;
+    return FV_CUDA("copy within device memory",
+                   cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, fv_cuda_stream(context)));
 }
 
 fv_status fv_cuda_synchronize(fv_context *context) {

@@ -111,6 +111,10 @@ const fv_backend fv_backend_cudnn = {
     .deallocate = fv_cuda_deallocate,
     .upload = fv_cuda_upload,
     .download = fv_cuda_download,
-    .clear = fv_cuda_clear,
+    .fill = fv_cuda_fill,
+    .copy = fv_cuda_copy,
     .synchronize = fv_cuda_synchronize,
+    .time = fv_cuda_time,
+    .machine = fv_cuda_machine,
+    .conditions = fv_cuda_conditions,
 };
