@@ -26,7 +26,7 @@ fv_status fv_cases_add(fv_case_list *list, const fv_operation *op, unsigned pass
         list->items = items;
         list->capacity = capacity;
     }
-    list->items[list->count++] = (fv_case){*op, passes};
+    list->items[list->count++] = (fv_case){.op = *op, .passes = passes};
     return FV_OK;
 }
 

@@ -15,6 +15,7 @@ typedef struct fv_case {
     fv_operation op;
     /* Bit set of fv_pass: those the line asks for. A pass that the operation lacks may be among them. */
     unsigned passes;
+    char label[64]; /* the comment at the line's end, cut to fit; "" if there is none */
 } fv_case;
 
 /* Where a line is, for messages and for the files that it includes. */
@@ -50,6 +51,15 @@ fv_status fv_cases_read(fv_case_list *list, const char *path);
 
 /* The same for a file's text; `path` is for messages and for what the text includes. */
 fv_status fv_cases_add_lines(fv_case_list *list, const char *path, const char *text, size_t size);
+
+/* A list of benchmarks/suites, which are part of the program, or with "all" those of real layers. FV_BAD_INPUT: no such
+ * suite, with the names there are. */
+fv_status fv_cases_add_suite(fv_case_list *list, const char *name);
+
+/* Replaces every case by a series of it: "n=1:256:x2" for n=1, 2, 4, ... 256; "c,k=16:128:+16" for both together. Values
+ * that make an operation invalid are left out and counted; FV_BAD_INPUT: no such key, no such range, no value fits. `keys`
+ * gets the part before '='. */
+fv_status fv_cases_sweep(fv_case_list *list, const char *sweep, char keys[32]);
 
 /* The lists of tests/cases, which are part of the program. */
 fv_status fv_cases_add_builtin(fv_case_list *list);

@@ -49,6 +49,7 @@ typedef struct fv_bench_record {
     fv_ceilings ceilings;
     fv_protocol protocol;
     uint64_t seed;
+    char sweep[32];     /* the keys that the cases vary, such as "h,w"; "" if they are no sweep */
     bool complete;      /* false: stopped before the end */
     fv_bench_row *rows; /* case after case, pass after pass: ours in the table's order, then the rival's (NHWC, NCHW) */
     int64_t count, capacity;

@@ -75,6 +75,10 @@ void fv_operation_set_dtype(fv_operation *op, fv_dtype dtype);
 /* The whole numbers that a field stands for in a descriptor; *count is 0 if it holds something else. */
 int64_t *fv_field_counts(const fv_field *field, fv_operation *op, int *count);
 
+/* The text form without the keys that have their default; parses back to the same operation. Returns its length, as
+ * snprintf does. */
+int fv_operation_print_short(const fv_operation *op, char *buffer, size_t size);
+
 /* Reads "key=value key=value ..." into op, whose kind is set; does not resolve or validate. Fields with a bit in
  * `preset` (bit i for info->fields[i]) hold their value already and may not be named; the others take their default if
  * omitted. */
