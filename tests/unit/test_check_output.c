@@ -41,7 +41,7 @@ static void note(void *user, const fv_finding *finding) {
 
 static record survey(const fv_kernel *ours, const fv_kernel *vendor) {
     record r = {.json = json_array()};
-    fv_case item = {parse("relu elements=8"), FV_ALL_PASSES};
+    fv_case item = {.op = parse("relu elements=8"), .passes = FV_ALL_PASSES};
     const fv_case_list cases = {.items = &item, .count = 1};
     stage first, second;
     r.text = open_memstream(&r.written, &r.written_size);
@@ -191,7 +191,7 @@ static void crash(const fv_kernel *ours, const fv_kernel *vendor, char *words, s
     const pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        fv_case item = {parse("relu elements=8"), FV_ALL_PASSES};
+        fv_case item = {.op = parse("relu elements=8"), .passes = FV_ALL_PASSES};
         const fv_case_list cases = {.items = &item, .count = 1};
         stage first, second;
         fv_survey s = {.context = stage_with(&first, "ours", ours),

@@ -48,7 +48,8 @@ typedef struct play {
 } play;
 
 static void expect_verdict_line(const play *p) {
-    fv_case items[2] = {{parse("relu elements=8"), FV_ALL_PASSES}, {parse("relu elements=64"), FV_ALL_PASSES}};
+    fv_case items[2] = {{.op = parse("relu elements=8"), .passes = FV_ALL_PASSES},
+                        {.op = parse("relu elements=64"), .passes = FV_ALL_PASSES}};
     const fv_case_list cases = {.items = items, .count = 2};
     const fv_check_options options = {
         .builtin = p->builtin, .fills = {true, !p->only_exact}, .seed = SEED, .order = -1, .format = FV_FORMAT_JSON};

@@ -89,9 +89,9 @@ static fv_survey survey_of(fv_context *context, const fv_case_list *cases, recor
 
 static fv_case_list relus(void) {
     static fv_case items[3];
-    items[0] = (fv_case){parse("relu elements=8"), FV_ALL_PASSES};
-    items[1] = (fv_case){parse("relu elements=64"), FV_ALL_PASSES};
-    items[2] = (fv_case){parse("linear n=2 c=3 k=4"), FV_ALL_PASSES};
+    items[0] = (fv_case){.op = parse("relu elements=8"), .passes = FV_ALL_PASSES};
+    items[1] = (fv_case){.op = parse("relu elements=64"), .passes = FV_ALL_PASSES};
+    items[2] = (fv_case){.op = parse("linear n=2 c=3 k=4"), .passes = FV_ALL_PASSES};
     return (fv_case_list){.items = items, .count = 3};
 }
 
