@@ -220,3 +220,10 @@ void fv_file_writer_abandon(fv_file_writer *writer) {
     free(writer->path);
     free(writer);
 }
+
+fv_status fv_file_check_writable(const char *path) {
+    fv_file_writer *writer;
+    FV_TRY(fv_file_writer_open(path, &writer));
+    fv_file_writer_abandon(writer);
+    return FV_OK;
+}

@@ -47,6 +47,9 @@ fv_status fv_file_writer_commit(fv_file_writer *writer);
 /* Forgets what was written and frees the writer. NULL is fine. */
 void fv_file_writer_abandon(fv_file_writer *writer);
 
+/* FV_OK if a file of this name could be written now; an existing one stays as it is. */
+fv_status fv_file_check_writable(const char *path);
+
 #ifdef __cplusplus
 }
 #endif

@@ -5,6 +5,7 @@
 
 #include "backends/emulated/emulated.h"
 #include "base/error.h"
+#include "cli/arguments.h"
 #include "cli/check.h"
 #include "cli/signals.h"
 
@@ -31,12 +32,6 @@ static const struct argp_option option_table[] = {
     {0},
 };
 
-/* Ends the program with the library's message if it has one. */
-static void require(const struct argp_state *state, fv_status status) {
-    if (status != FV_OK)
-        argp_failure(state, FV_EXIT_USAGE, 0, "%s", fv_error_message());
-}
-
 static void choose_fill(const struct argp_state *state, const char *text, fv_check_options *o) {
     const char *names[FV_FILLS];
     for (fv_fill fill = 0; fill < FV_FILLS; ++fill) {
@@ -62,7 +57,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
         choose_fill(state, text, o);
         break;
     case 'c':
-        require(state, fv_cases_read(&o->cases, text));
+        fv_option_require(state, fv_cases_read(&o->cases, text));
         o->builtin = false;
         break;
     case 'r':
@@ -202,23 +197,6 @@ static fv_status add_witnesses(const fv_check_options *o, fv_survey *survey) {
 
 /* ---- cases ---- */
 
-static fv_status add_words(fv_check_options *o) {
-    if (o->word_count == 0)
-        return FV_OK;
-    size_t size = 1;
-    for (int i = 0; i < o->word_count; ++i)
-        size += strlen(o->words[i]) + 1;
-    char *text = calloc(size, 1);
-    if (!text)
-        return fv_fail(FV_NO_MEMORY, "no memory for the cases");
-    char *end = text;
-    for (int i = 0; i < o->word_count; ++i)
-        end = stpcpy(stpcpy(end, o->words[i]), " ");
-    const fv_status status = fv_cases_add_text(&o->cases, text);
-    free(text);
-    return status;
-}
-
 /* The operations of the kernels to be checked. */
 static unsigned kinds_of(const checking *c, const fv_backend *backend) {
     unsigned kinds = 0;
@@ -242,16 +220,14 @@ static fv_status add_builtin(fv_case_list *cases, unsigned kinds) {
 
 static fv_status gather_cases(fv_check_options *o, const checking *c, const fv_context *context) {
     const unsigned kinds = kinds_of(c, context->backend);
-    FV_TRY(add_words(o));
+    FV_TRY(fv_cases_add_words(&o->cases, o->words, o->word_count));
     if (o->builtin)
         FV_TRY(add_builtin(&o->cases, kinds));
     for (int64_t i = 0; kinds && i < o->random; ++i) {
         const fv_operation op = fv_random_case(o->seed, (uint64_t)i, kinds);
         FV_TRY(fv_cases_add(&o->cases, &op, FV_ALL_PASSES));
     }
-    if (o->cases.left_out)
-        fprintf(stderr, "fovea check: %" PRId64 " case%s left out, wholly or in part, the first at %s\n",
-                o->cases.left_out, o->cases.left_out == 1 ? "" : "s", o->cases.first_left_out);
+    fv_say_left_out("check", &o->cases);
     return FV_OK;
 }
 

@@ -115,14 +115,6 @@ static fv_status log_append(log_file *log, json_t *record) {
                  : fv_fail(FV_NO_MEMORY, "no memory for the log %s", log->path);
 }
 
-/* FV_OK if a file of this name could be written now; an existing one stays as it is. */
-static fv_status check_writable(const char *path) {
-    fv_file_writer *writer;
-    FV_TRY(fv_file_writer_open(path, &writer));
-    fv_file_writer_abandon(writer);
-    return FV_OK;
-}
-
 /* FILE.safetensors -> FILE.jsonl; any other name gets .jsonl behind it. */
 static char *log_path(const char *out) {
     static const char suffix[] = ".safetensors";
@@ -170,7 +162,7 @@ static void on_notice(void *user, const char *line) {
 
 static fv_status begin_log(run *r, const arguments *a, const fv_context *context) {
     const fv_training_options *o = &a->training;
-    FV_TRY(check_writable(a->out));
+    FV_TRY(fv_file_check_writable(a->out));
     if (!(r->log.path = log_path(a->out)))
         return fv_fail(FV_NO_MEMORY, "no memory for a path");
     return log_append(&r->log, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:I}", "event", "start", "version",

@@ -105,7 +105,7 @@ static fv_status measure(subject *s, fv_context *context, fv_variant *variant, f
         variant->protocol = &s->bench->protocol;
         status = fv_variant_measure(variant, row, &lost);
     }
-    if (status != FV_OK || row->state != FV_BENCH_TIMED)
+    if (status != FV_UNSUPPORTED && row->state != FV_BENCH_TIMED)
         fv_problem_end(&s->problem); /* what went wrong may have written to the inputs */
     s->stopped |= lost;
     return status == FV_OK ? keep(s, row) : status;
