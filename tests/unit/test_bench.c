@@ -1,0 +1,263 @@
+/* What a benchmark says of kernels with known faults and known times. The clock shows what the kernels claim, so that
+ * nothing here depends on how fast the machine is. */
+#include "staged.h"
+
+#include "measure/bench.h"
+
+/* ---- kernels that take the time they say */
+
+static double claimed; /* seconds, by the kernel that ran last */
+
+static fv_status tell_time(fv_context *context, void *scratch, size_t bytes, fv_work *work, void *user, double *seconds,
+                           bool *exposed) {
+    (void)context, (void)scratch, (void)bytes;
+    *exposed = false;
+    FV_TRY(work(user));
+    *seconds = claimed;
+    return FV_OK;
+}
+
+#define TIMED(name, run, milliseconds)                                                                                 \
+    static fv_status name(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {             \
+        claimed = 1e-3 * (milliseconds);                                                                               \
+        return run(context, op, state, b);                                                                             \
+    }
+TIMED(right_in_4, run_right, 4)
+TIMED(right_in_5, run_right, 5)
+TIMED(wrong_in_1, run_one_off, 1)
+
+/* A library with five ways: right in 3 ms, wrong in 1, right in 2, none, and tf32 in half a millisecond. */
+enum { WRONG_WAY = 1, FAST_WAY, MISSING_WAY, ROUGH_WAY, WAYS };
+
+static fv_status count_ways(fv_context *context, const fv_operation *op, int *count) {
+    (void)context, (void)op;
+    *count = WAYS;
+    return FV_OK;
+}
+
+static fv_status prepare_way(fv_context *context, const fv_operation *op, int way, void **state) {
+    static int ways[WAYS];
+    (void)context, (void)op;
+    if (way == MISSING_WAY)
+        return fv_fail(FV_UNSUPPORTED, "this way is closed");
+    ways[way] = way;
+    *state = &ways[way];
+    return FV_OK;
+}
+
+static void tell_numerics(const fv_operation *op, const void *state, fv_numerics *numerics) {
+    (void)op;
+    const int way = *(const int *)state;
+    snprintf(numerics->description, sizeof numerics->description, "way %d", way);
+    numerics->notes = way == ROUGH_WAY ? FV_NOTE_TF32 : 0;
+}
+
+static fv_status run_way(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    static const double milliseconds[WAYS] = {3, 1, 2, 0, 0.5};
+    const int way = *(const int *)state;
+    claimed = 1e-3 * milliseconds[way];
+    return run_and_add(context, op, NULL, b, way == WRONG_WAY ? 1 : 0);
+}
+
+#define WAYS_ROW(title, ...)                                                                                           \
+    ROW(title, .on_request = true, .ways = count_ways, .prepare_way = prepare_way, .numerics = tell_numerics,          \
+        .run = run_way, __VA_ARGS__)
+
+static fv_status run_too_large(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    (void)context, (void)op, (void)state, (void)b;
+    return fv_fail(FV_NO_MEMORY, "the device has no memory for it");
+}
+
+static const fv_kernel our_rows[] = {ROW("never", .run = run_right, .supports = never), ROW("slow", .run = right_in_5),
+                                     ROW("wrong", .run = wrong_in_1), ROW("fast", .run = right_in_4), FV_KERNELS_END};
+static const fv_kernel way_rows[] = {WAYS_ROW("best", .layout = FV_NHWC), WAYS_ROW("other_layout", .layout = FV_NCHW),
+                                     FV_KERNELS_END};
+static const fv_kernel never_rows[] = {ROW("never", .run = run_right, .supports = never), FV_KERNELS_END};
+static const fv_kernel breaking_rows[] = {ROW("breaking", .run = run_breaking), ROW("innocent", .run = right_in_4),
+                                          FV_KERNELS_END};
+static const fv_kernel memory_rows[] = {ROW("too_large", .run = run_too_large), ROW("fast", .run = right_in_4),
+                                        FV_KERNELS_END};
+
+/* ---- running them */
+
+typedef struct scene {
+    stage ours, rival;
+    fv_case_list cases;
+    fv_bench_record record;
+    fv_bench bench;
+    int begun, ended, stop_after; /* variants */
+} scene;
+
+static void note_begin(void *user, const fv_bench_row *row) {
+    assert_true(*row->kernel && *row->op);
+    ++((scene *)user)->begun;
+}
+
+static bool note_end(void *user, int64_t case_index) {
+    scene *s = user;
+    assert_in_range(case_index, 0, s->cases.count - 1);
+    return ++s->ended != s->stop_after;
+}
+
+static void set_scene(scene *s, const fv_kernel *ours, const fv_kernel *rival, const char *cases) {
+    *s = (scene){0};
+    broken = false;
+    s->bench = (fv_bench){.context = stage_with(&s->ours, "ours", ours),
+                          .rival = rival ? stage_with(&s->rival, "theirs", rival) : NULL,
+                          .cases = &s->cases,
+                          .protocol = {.samples = 7, .least = 0, .noise = 1, .most = 60},
+                          .seed = 3,
+                          .budget = 1e6,
+                          .on_begin = note_begin,
+                          .on_end = note_end,
+                          .user = s,
+                          .record = &s->record};
+    s->ours.backend.time = s->rival.backend.time = tell_time;
+    s->ours.backend.synchronize = s->rival.backend.synchronize = synchronize;
+    s->record.ceilings = (fv_ceilings){.copy = 1e9, .product = {[FV_F32] = 1e9}};
+    assert_int_equal(fv_cases_add_text(&s->cases, cases), FV_OK);
+}
+
+static void run_scene(scene *s) {
+    if (fv_bench_run(&s->bench) != FV_OK)
+        fail_msg("not carried out: %s", fv_error_message());
+    assert_int_equal(s->begun, s->ended);
+}
+
+static void clear_scene(scene *s) {
+    fv_cases_release(&s->cases);
+    fv_bench_record_release(&s->record);
+}
+
+static const fv_bench_row *row_at(const scene *s, int64_t i, const char *kernel, fv_bench_state state) {
+    assert_true(i < s->record.count);
+    const fv_bench_row *row = &s->record.rows[i];
+    if (strcmp(row->kernel, kernel) != 0 || row->state != state)
+        fail_msg("row %d: %s is %s (%s), expected %s to be %s", (int)i, row->kernel, fv_bench_state_name(row->state),
+                 row->reason, kernel, fv_bench_state_name(state));
+    return row;
+}
+
+/* ---- tests */
+
+static void times_what_is_right_and_shows_what_is_wrong(void **state) {
+    (void)state;
+    scene s;
+    set_scene(&s, our_rows, NULL, "relu elements=1000");
+    run_scene(&s);
+    assert_int_equal(s.record.count, 3);
+    assert_true(s.record.complete);
+    assert_int_equal(s.record.unsupported, 0);
+    const fv_bench_row *row = row_at(&s, 0, "slow", FV_BENCH_TIMED);
+    assert_true(row->chosen && row->verified && !row->rival);
+    assert_int_equal(row->timing.summary.samples, 7);
+    assert_true(row->timing.summary.median == 5e-3 && row->timing.settled);
+    assert_int_equal(row->compared, 1000);
+    assert_int_equal(row->wrong, 0);
+    assert_string_equal(row->scope, "whole");
+    assert_string_equal(row->family, "relu");
+    assert_string_equal(row->backend, "ours");
+    assert_string_equal(row->layout, "nhwc");
+    assert_int_equal(row->floor.bytes, 8000);
+    assert_true(row->floor.seconds == 8e-6 && !row->floor.compute_bound);
+    row = row_at(&s, 1, "wrong", FV_BENCH_WRONG);
+    assert_int_equal(row->timing.summary.samples, 0);
+    assert_int_equal(row->wrong, 1);
+    assert_false(row->verified || row->chosen);
+    assert_non_null(strstr(row->reason, "1 of 1000"));
+    assert_true(row_at(&s, 2, "fast", FV_BENCH_TIMED)->timing.summary.median == 4e-3);
+    clear_scene(&s);
+}
+
+static void takes_the_rivals_best(void **state) {
+    (void)state;
+    scene s;
+    set_scene(&s, our_rows, way_rows, "relu elements=1000");
+    run_scene(&s);
+    assert_int_equal(s.record.count, 5);
+    for (int i = 3; i < 5; ++i) {
+        const fv_bench_row *row = row_at(&s, i, i == 3 ? "best" : "other_layout", FV_BENCH_TIMED);
+        assert_true(row->rival && row->verified);
+        assert_string_equal(row->implementation, "way 2");
+        assert_true(row->timing.summary.median == 2e-3);
+        assert_int_equal(row->ways, 3); /* one is missing, one computes in tf32 */
+        assert_non_null(strstr(row->reason, "a faster one is wrong: way 1: "));
+        assert_string_equal(row->layout, i == 3 ? "nhwc" : "nchw");
+    }
+    clear_scene(&s);
+}
+
+/* Its own yardsticks are measured as they are, in whatever arithmetic. */
+static void measures_every_way_of_ours(void **state) {
+    (void)state;
+    scene s;
+    set_scene(&s, way_rows, NULL, "relu elements=1000");
+    run_scene(&s);
+    assert_int_equal(s.record.count, 2);
+    assert_string_equal(row_at(&s, 0, "best", FV_BENCH_TIMED)->implementation, "way 4");
+    assert_false(s.record.rows[0].chosen); /* it is on_request */
+    clear_scene(&s);
+}
+
+static void goes_on_where_memory_is_short(void **state) {
+    (void)state;
+    scene s;
+    set_scene(&s, memory_rows, NULL, "relu elements=72057594037927936 relu elements=100");
+    run_scene(&s);
+    assert_int_equal(s.record.count, 3);
+    const fv_bench_row *row = row_at(&s, 0, "all", FV_BENCH_NO_MEMORY);
+    assert_non_null(strstr(row->reason, "no memory"));
+    assert_string_equal(row->op, "relu elements=72057594037927936 slope=0 dtype=f32");
+    row = row_at(&s, 1, "too_large", FV_BENCH_NO_MEMORY);
+    assert_non_null(strstr(row->reason, "the device has no memory for it"));
+    (void)row_at(&s, 2, "fast", FV_BENCH_TIMED);
+    assert_true(s.record.complete);
+    clear_scene(&s);
+}
+
+static void stops_with_the_device(void **state) {
+    (void)state;
+    scene s;
+    set_scene(&s, breaking_rows, right_rows, "relu elements=100 relu elements=200");
+    run_scene(&s);
+    assert_int_equal(s.record.count, 1);
+    assert_non_null(strstr(row_at(&s, 0, "breaking", FV_BENCH_FAILED)->reason, "illegal memory access"));
+    assert_false(s.record.complete);
+    clear_scene(&s);
+}
+
+static void stops_when_asked(void **state) {
+    (void)state;
+    scene s;
+    set_scene(&s, our_rows, NULL, "relu elements=100 relu elements=200");
+    s.stop_after = 2;
+    run_scene(&s);
+    assert_int_equal(s.record.count, 2);
+    assert_false(s.record.complete);
+    clear_scene(&s);
+}
+
+static void counts_what_nobody_supports(void **state) {
+    (void)state;
+    scene s;
+    set_scene(&s, never_rows, right_rows, "relu elements=100 relu elements=200");
+    run_scene(&s);
+    assert_int_equal(s.record.count, 0);
+    assert_int_equal(s.record.unsupported, 2);
+    assert_string_equal(s.record.first_unsupported, "relu elements=100 forward: it never can");
+    assert_true(s.record.complete);
+    clear_scene(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(times_what_is_right_and_shows_what_is_wrong),
+        cmocka_unit_test(takes_the_rivals_best),
+        cmocka_unit_test(measures_every_way_of_ours),
+        cmocka_unit_test(goes_on_where_memory_is_short),
+        cmocka_unit_test(stops_with_the_device),
+        cmocka_unit_test(stops_when_asked),
+        cmocka_unit_test(counts_what_nobody_supports),
+    };
+    return cmocka_run_group_tests(tests, open_reference, close_reference);
+}
