@@ -120,3 +120,11 @@ const fv_kernel *fv_kernel_next(const fv_backend *backend, fv_kernel_cursor *cur
     }
     return NULL;
 }
+
+bool fv_context_is_lost(fv_context *context) {
+    char message[1024];
+    fv_error_save(message);
+    const bool lost = context->backend->synchronize(context) != FV_OK;
+    fv_error_restore(message);
+    return lost;
+}

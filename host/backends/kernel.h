@@ -152,6 +152,10 @@ struct fv_context {
     bool noticed[FV_KINDS][FV_PASSES];
 };
 
+/* Whether a kernel broke the device: after an access to memory that is not there, a CUDA device does nothing more for this
+ * process. Leaves the thread's message as it is. */
+bool fv_context_is_lost(fv_context *context);
+
 /* Rows for every backend that has conv2d, made of its conv2d kernels (unfused.c). */
 extern const fv_kernel fv_unfused_kernels[];
 

@@ -68,15 +68,6 @@ static void close_way(fv_call *call, fv_run *run) {
     fv_call_release(call);
 }
 
-/* Whether the device does nothing more for this process: see lost_device in verify/survey.c. */
-static bool is_lost(fv_context *context) {
-    char message[1024];
-    fv_error_save(message);
-    const bool lost = context->backend->synchronize(context) != FV_OK;
-    fv_error_restore(message);
-    return lost;
-}
-
 static int by_time(const void *a, const void *b) {
     const double x = ((const way *)a)->seconds, y = ((const way *)b)->seconds;
     return (x > y) - (x < y);
@@ -174,7 +165,7 @@ static fv_status take_fastest(const fv_variant *variant, const ways *list, fv_be
             return status;
         if (status != FV_OK)
             note_failure(row, status);
-        *lost = row->state == FV_BENCH_FAILED && is_lost(variant->problem->context);
+        *lost = row->state == FV_BENCH_FAILED && fv_context_is_lost(variant->problem->context);
         if (row->state == FV_BENCH_TIMED || *lost)
             break;
         if (i == 0)
@@ -199,6 +190,6 @@ fv_status fv_variant_measure(const fv_variant *variant, fv_bench_row *row, bool 
     if (status == FV_OK || status == FV_UNSUPPORTED)
         return status;
     note_failure(row, status);
-    *lost = is_lost(variant->problem->context);
+    *lost = fv_context_is_lost(variant->problem->context);
     return FV_OK;
 }

@@ -100,16 +100,6 @@ static fv_status ask_witnesses(hearing *h) {
     return status;
 }
 
-/* Whether a kernel broke its device. After an access to memory that is not there, a CUDA device does nothing more for
- * this process, and everything that ran on it would be called wrong. */
-static bool lost_device(fv_context *context) {
-    char message[1024];
-    fv_error_save(message);
-    const bool lost = context->backend->synchronize(context) != FV_OK;
-    fv_error_restore(message);
-    return lost;
-}
-
 /* Judges one row; *outlier as fv_outlier says. */
 static fv_status hear(hearing *h, fv_opinion *ours, const char **outlier) {
     fv_survey *s = h->survey;
@@ -129,7 +119,7 @@ static fv_status hear(hearing *h, fv_opinion *ours, const char **outlier) {
     }
     announce(h, s->context, ours->kernel);
     const fv_status judged = fv_trial_judge(&h->trial, s->context, ours->kernel, &ours->outputs, verdict);
-    s->lost = (judged != FV_OK || verdict->outcome == FV_FAILED) && lost_device(s->context);
+    s->lost = (judged != FV_OK || verdict->outcome == FV_FAILED) && fv_context_is_lost(s->context);
     if (judged != FV_OK || s->lost)
         return judged;
     if (verdict->outcome == FV_PASSED || verdict->outcome == FV_FAILED) {
