@@ -40,9 +40,13 @@ static inline FV_HOST_DEVICE uint32_t fv_random_u32(uint64_t seed, uint64_t stre
     return fv_philox4x32(seed, stream, index / 4).word[index % 4];
 }
 
-/* Uniform in [0, 1): 24 random bits, exact in a float. */
+/* Uniform in [0, 1): 24 random bits, exact in a float. Of a word that is at hand, and of number `index`. */
+static inline FV_HOST_DEVICE float fv_random_unit(uint32_t word) {
+    return (float)(word >> 8) * 0x1p-24f;
+}
+
 static inline FV_HOST_DEVICE float fv_random_uniform(uint64_t seed, uint64_t stream, uint64_t index) {
-    return (float)(fv_random_u32(seed, stream, index) >> 8) * 0x1p-24f;
+    return fv_random_unit(fv_random_u32(seed, stream, index));
 }
 
 /* Uniform in {0, ..., limit-1}, limit > 0. The bias of the multiplication is below limit * 2^-32. */

@@ -21,7 +21,7 @@ typedef struct fv_excerpt {
     fv_trial part;                      /* the excerpt as an operation of its own, with the reference's results */
     int64_t
         *index[FV_MAX_SPECS][FV_MAX_RANK]; /* where along each axis of the whole tensor its elements lie; NULL: all */
-    char scope[64]; /* in words: "whole", "2 of 50 images, 8 of 64 output channels", "n=2 of 64" */
+    char scope[64]; /* in words: "whole", "n=2 of 50, k=8 of 64", "c=1 of 512, over budget" if no part fits it */
 } fv_excerpt;
 
 typedef struct fv_proof {
@@ -41,6 +41,9 @@ void fv_excerpt_end(fv_excerpt *excerpt);
  * inputs and for what the kernel omits. */
 fv_status fv_excerpt_judge(fv_excerpt *excerpt, const fv_kernel *kernel, const fv_numerics *numerics,
                            const void *const outputs[FV_MAX_SPECS], fv_proof *proof);
+
+/* Where element `element` of the part's tensor `i` lies in the whole one. */
+int64_t fv_excerpt_locate(const fv_excerpt *excerpt, int i, int64_t element);
 
 /* Copies a tensor from one layout to another: NHWC <-> NCHW for rank 4, as it is for others. */
 void fv_layout_convert(const fv_tensor_spec *spec, fv_layout from, fv_layout to, const void *source, void *result);

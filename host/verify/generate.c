@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "ops/op.h"
@@ -46,8 +47,9 @@ static int64_t exact_range(const fv_exactness *e) {
     return range < 1 ? 0 : range > 8 ? 8 : (int64_t)range;
 }
 
-static double real_value(fv_role role, uint64_t seed, int64_t i) {
-    const double value = 2 * (double)fv_random_uniform(seed, role, (uint64_t)i) - 1;
+/* Element `i` of a role, from a random word. */
+static double real_value(fv_role role, uint32_t word, int64_t i) {
+    const double value = 2 * (double)fv_random_unit(word) - 1;
     if (role == FV_V)
         return fabs(value); /* a mean of squares */
     if (role == FV_VARIANCE)
@@ -58,6 +60,24 @@ static double real_value(fv_role role, uint64_t seed, int64_t i) {
     if (role == FV_RATE)
         return i == 0 ? 0x1p-6 : i == 1 ? 1.25 : 1.5; /* learning rate, 1/(1-beta1^t), 1/(1-beta2^t) */
     return value;
+}
+
+void fv_generate_reals(const fv_tensor_spec *spec, uint64_t seed, void *data) {
+    enum { WORDS = 4, PARALLEL = 1 << 16 }; /* fewer elements are not worth the start of threads */
+    const int64_t elements = fv_shape_elements(&spec->shape), blocks = (elements + WORDS - 1) / WORDS;
+#ifdef _OPENMP
+#pragma omp parallel for if (elements >= PARALLEL)
+#endif
+    for (int64_t b = 0; b < blocks; ++b) {
+        const fv_philox random = fv_philox4x32(seed, spec->role, (uint64_t)b);
+        for (int64_t i = WORDS * b; i < fv_min(WORDS * (b + 1), elements); ++i) {
+            const double value = real_value(spec->role, random.word[i % WORDS], i);
+            if (spec->dtype == FV_F32)
+                ((float *)data)[i] = (float)value;
+            else
+                ((double *)data)[i] = value;
+        }
+    }
 }
 
 /* Integers of at most `range`; offsets and masks of conv2d_deformable are multiples of 1/4, up to 2 and 1. */
@@ -88,16 +108,18 @@ static uint32_t index_limit(const fv_operation *op, fv_role role) {
 static void fill_tensor(const fv_operation *op, const fv_tensor_spec *spec, fv_fill fill, int64_t range, uint64_t seed,
                         void *data) {
     const int64_t elements = fv_shape_elements(&spec->shape);
+    if (spec->dtype == FV_F64 && fill == FV_BOUNDED) {
+        fv_generate_reals(spec, seed, data);
+        return;
+    }
     for (int64_t i = 0; i < elements; ++i) {
         const uint64_t index = (uint64_t)i;
         if (spec->dtype == FV_U8)
             ((uint8_t *)data)[i] = (uint8_t)fv_random_below(seed, spec->role, index, index_limit(op, spec->role));
         else if (spec->dtype == FV_I32)
             ((int32_t *)data)[i] = (int32_t)fv_random_below(seed, spec->role, index, index_limit(op, spec->role));
-        else if (fill == FV_EXACT)
-            ((double *)data)[i] = exact_value(spec->role, range, seed, index);
         else
-            ((double *)data)[i] = real_value(spec->role, seed, i);
+            ((double *)data)[i] = exact_value(spec->role, range, seed, index);
     }
 }
 

@@ -70,6 +70,10 @@ const uint8_t *fv_guarded_data(const fv_guarded *guarded) {
     return guarded->image + BAND;
 }
 
+void fv_guarded_replace(fv_guarded *guarded, const void *data) {
+    memcpy(guarded->image + BAND, data, guarded->bytes);
+}
+
 /* Whether all of a band is as it was: its first byte, and every other one like the one before it. */
 static bool intact(const fv_guarded *guarded, const uint8_t *band) {
     return band[0] == guarded->band && !memcmp(band, band + 1, BAND - 1);

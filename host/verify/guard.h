@@ -29,6 +29,9 @@ fv_status fv_guarded_fetch(fv_context *context, fv_guarded *guarded);
 void *fv_guarded_device(const fv_guarded *guarded);
 const uint8_t *fv_guarded_data(const fv_guarded *guarded);
 
+/* Puts other data in the place of what was fetched, on the host alone. */
+void fv_guarded_replace(fv_guarded *guarded, const void *data);
+
 /* Whether a fetched buffer's bands were written to; *offset is the first such byte, from the start of the data. */
 bool fv_guarded_trespassed(const fv_guarded *guarded, int64_t *offset);
 

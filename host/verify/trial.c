@@ -61,6 +61,14 @@ fv_status fv_trial_begin(fv_trial *trial, const fv_operation *op, fv_pass pass, 
     return expect(trial);
 }
 
+fv_status fv_trial_begin_given(fv_trial *trial, const fv_operation *op, fv_pass pass, fv_host_tensors *inputs) {
+    *trial = (fv_trial){.op = *op, .pass = pass, .fill = FV_BOUNDED, .inputs = *inputs};
+    *inputs = (fv_host_tensors){0};
+    trial->count = fv_operation_signature(op, pass, trial->specs);
+    FV_TRY(make_images(trial));
+    return expect(trial);
+}
+
 void fv_trial_end(fv_trial *trial) {
     for (int i = 0; i < trial->count; ++i) {
         free(trial->image[i]);

@@ -91,6 +91,9 @@ typedef struct fv_trial {
 fv_status fv_trial_begin(fv_trial *trial, const fv_operation *op, fv_pass pass, fv_fill fill, uint64_t seed);
 void fv_trial_end(fv_trial *trial);
 
+/* The same on inputs that are given, for the bounded comparison. They are taken over, whatever comes of it. */
+fv_status fv_trial_begin_given(fv_trial *trial, const fv_operation *op, fv_pass pass, fv_host_tensors *inputs);
+
 /* The error bounds of output `i` for a kernel with these numerical notes, valid until asked for other notes. NULL: all
  * are 0. */
 fv_status fv_trial_bounds(fv_trial *trial, int i, unsigned notes, const double **bounds);
@@ -108,6 +111,9 @@ void fv_verdict_not_reached(fv_verdict *verdict);
  * the reference's forward pass on generated inputs, so that they are consistent. Outputs are allocated. FV_UNSUPPORTED:
  * there are no inputs that make sums of this length exact. */
 fv_status fv_generate(const fv_operation *op, fv_pass pass, fv_fill fill, uint64_t seed, fv_host_tensors *tensors);
+
+/* One floating-point input of the bounded comparison, f32 or f64 as the spec says. */
+void fv_generate_reals(const fv_tensor_spec *spec, uint64_t seed, void *data);
 
 /* The same operation on double tensors. */
 fv_operation fv_in_double(const fv_operation *op);
