@@ -4,6 +4,7 @@
 #include "verify/excerpt_select.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,11 +104,15 @@ static fv_cut loosest(const fv_selection *s, fv_pass pass, int round) {
     return best;
 }
 
+/* Halves the loosest cut over and over, and less than that where less is enough. */
 static void fit(fv_selection *s, fv_pass pass, double budget) {
     for (int round = 0; round < ROUNDS; ++round) {
+        double cost;
         fv_cut cut;
-        while (cost_of(s, pass) > budget && (cut = loosest(s, pass, round)) != FV_CUTS)
-            s->kept[cut] = fv_max(floors[round][cut], (s->kept[cut] + 1) / 2);
+        while ((cost = cost_of(s, pass)) > budget && (cut = loosest(s, pass, round)) != FV_CUTS) {
+            const int64_t enough = (int64_t)((double)s->kept[cut] * fmax(budget, 0) / cost);
+            s->kept[cut] = fv_max(fv_max(enough, (s->kept[cut] + 1) / 2), floors[round][cut]);
+        }
     }
     s->over = cost_of(s, pass) > budget;
 }
