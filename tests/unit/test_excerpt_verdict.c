@@ -69,7 +69,7 @@ static void scopes_say_what_is_compared(void **state) {
         {"conv2d n=2 c=3 h=5 w=5 k=4 kernel=3x3", FV_FORWARD, 1, "n=1 of 2, k=1 of 4, over budget"},
         {"conv2d n=64 c=32 h=5 w=5 k=64 kernel=3x3", FV_FORWARD, 70000, "n=3 of 64, k=8 of 64"},
         {"conv2d n=64 c=32 h=5 w=5 k=64 kernel=3x3 groups=8", FV_FORWARD, 24000, "n=3 of 64, groups=3 of 8"},
-        {"conv2d n=64 c=32 h=5 w=5 k=32 kernel=3x3 groups=32", FV_BACKWARD_DATA, 1000, "n=4 of 64, groups=3 of 32"},
+        {"conv2d n=64 c=32 h=5 w=5 k=32 kernel=3x3 groups=32", FV_BACKWARD_DATA, 1000, "n=3 of 64, groups=4 of 32"},
         {"conv2d n=64 c=32 h=5 w=5 k=64 kernel=3x3", FV_BACKWARD_WEIGHTS, 50000, "c=2 of 32, k=4 of 64"},
         {"conv2d n=64 c=1 h=5 w=5 k=1 kernel=3x3", FV_BACKWARD_WEIGHTS, 1, "whole, over budget"},
         {"conv2d n=0 c=3 h=5 w=5 k=4 kernel=3x3", FV_FORWARD, 0, "whole"},
