@@ -19,8 +19,8 @@ typedef struct fv_excerpt {
     fv_tensor_spec specs[FV_MAX_SPECS]; /* of the whole problem, as the kernels see them */
     void *image[FV_MAX_SPECS];          /* its inputs as the kernels see them, in NHWC; NULL for pure outputs */
     fv_trial part;                      /* the excerpt as an operation of its own, with the reference's results */
-    int64_t
-        *index[FV_MAX_SPECS][FV_MAX_RANK]; /* where along each axis of the whole tensor its elements lie; NULL: all */
+    /* Where along each axis of the whole tensor the part's elements lie; NULL: it is not cut. */
+    int64_t *index[FV_MAX_SPECS][FV_MAX_RANK];
     char scope[64]; /* in words: "whole", "n=2 of 50, k=8 of 64", "c=1 of 512, over budget" if no part fits it */
 } fv_excerpt;
 

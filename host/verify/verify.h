@@ -14,7 +14,8 @@
  * only rows on_request can have these notes.
  * Outputs and workspace hold NaN patterns before the run, and every buffer lies between guard bands; afterwards inputs
  * and guard bands must be untouched. Every kernel runs twice and must give the same bits if its row says so; the
- * emulator takes the threads in another order the second time.
+ * emulator takes the threads in another order the second time. Kernels of another layout get their tensors in it; all
+ * that is said here of places is in NHWC.
  */
 #ifndef FOVEA_VERIFY_VERIFY_H
 #define FOVEA_VERIFY_VERIFY_H
