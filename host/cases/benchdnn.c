@@ -110,9 +110,12 @@ typedef struct batch {
     fv_case_list *list;
 } batch;
 
-static fv_status read_batch_line(void *user, const fv_place *place, const char *line) {
+static fv_status read_batch_line(void *user, const fv_place *place, const char *line, const char *label) {
     const batch *b = user;
-    return fv_benchdnn_line(b->reader, place, line, b->list);
+    const int64_t begin = b->list->count;
+    FV_TRY(fv_benchdnn_line(b->reader, place, line, b->list));
+    fv_cases_label(b->list, begin, label);
+    return FV_OK;
 }
 
 /* A file named by a file is found from the folder of the one that names it. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "cases/builtin.h"
 #include "cases/lines.h"
 
@@ -82,8 +83,8 @@ static bool begins_with_operation(const char *line) {
     return false;
 }
 
-static fv_status read_line(void *user, const fv_place *place, const char *line) {
-    const reader *r = user;
+/* The cases of one line. */
+static fv_status add_line(const reader *r, const fv_place *place, const char *line) {
     if (!begins_with_operation(line)) {
         if (fv_miopen_recognises(line))
             return fv_miopen_line(place, line, r->list);
@@ -93,6 +94,14 @@ static fv_status read_line(void *user, const fv_place *place, const char *line) 
     fv_operation op;
     FV_TRY(fv_operation_parse(line, &op));
     return fv_cases_add(r->list, &op, FV_ALL_PASSES);
+}
+
+static fv_status read_line(void *user, const fv_place *place, const char *line, const char *label) {
+    const reader *r = user;
+    const int64_t begin = r->list->count;
+    FV_TRY(add_line(r, place, line));
+    fv_cases_label(r->list, begin, label);
+    return FV_OK;
 }
 
 /* From `text`, or from the file if that is NULL. */
@@ -117,8 +126,26 @@ fv_status fv_cases_add_lines(fv_case_list *list, const char *path, const char *t
     return add(list, path, text, size);
 }
 
+static fv_status add_builtin(fv_case_list *list, const fv_builtin_text *text) {
+    return fv_cases_add_lines(list, text->path, (const char *)text->bytes, text->size);
+}
+
 fv_status fv_cases_add_builtin(fv_case_list *list) {
     for (const fv_builtin_text *text = fv_builtin_cases; text->path; ++text)
-        FV_TRY(fv_cases_add_lines(list, text->path, (const char *)text->bytes, text->size));
+        FV_TRY(add_builtin(list, text));
     return FV_OK;
+}
+
+fv_status fv_cases_add_suite(fv_case_list *list, const char *name) {
+    const bool all = !strcmp(name, "all");
+    bool found = false;
+    char names[512] = "";
+    for (const fv_builtin_text *text = fv_builtin_suites; text->path; ++text) {
+        fv_append(names, sizeof names, "%s, ", text->name);
+        if (all ? strcmp(text->name, "small") != 0 : !strcmp(text->name, name)) {
+            found = true;
+            FV_TRY(add_builtin(list, text));
+        }
+    }
+    return found ? FV_OK : fv_fail(FV_BAD_INPUT, "unknown suite '%.40s': expected %sor all", name, names);
 }

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,8 +11,58 @@
 #include "base/error.h"
 #include "base/file.h"
 
-/* Copies a line without its comment and the blanks around it. */
-static fv_status clean(const char *line, size_t length, char copy[FV_LINE_SIZE]) {
+enum { LABEL_SIZE = sizeof((fv_case *)0)->label };
+
+/* The bytes of the UTF-8 character that a text begins with (RFC 3629); 0 if that is none. */
+static size_t utf8_length(const unsigned char *text, size_t size) {
+    const unsigned char lead = text[0];
+    const size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    if (length > size)
+        return 0;
+    for (size_t i = 1; i < length; ++i)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    if (length > 2) { /* no longer than need be, no half of a surrogate pair, nothing above U+10FFFF */
+        const unsigned start = (unsigned)lead << 8 | text[1];
+        if ((start >= 0xe080 && start < 0xe0a0) || (start >= 0xeda0 && start < 0xee00) ||
+            (start >= 0xf080 && start < 0xf090) || start >= 0xf490)
+            return 0;
+    }
+    return length;
+}
+
+/* A comment's text as a label: whole characters of UTF-8, of which control characters become blanks and bytes that are
+ * no characters question marks, so that it can stand in tables and in JSON. */
+static void make_label(const char *comment, size_t length, char label[LABEL_SIZE]) {
+    while (length > 0 && (*comment == '#' || isspace((unsigned char)*comment)))
+        ++comment, --length;
+    while (length > 0 && isspace((unsigned char)comment[length - 1]))
+        --length;
+    size_t at = 0;
+    while (length > 0) {
+        const size_t character = utf8_length((const unsigned char *)comment, length), step = character ? character : 1;
+        if (at + step >= LABEL_SIZE)
+            break;
+        memcpy(label + at, comment, step);
+        if (!character)
+            label[at] = '?';
+        else if (iscntrl((unsigned char)*comment))
+            label[at] = ' ';
+        at += step, comment += step, length -= step;
+    }
+    while (at > 0 && label[at - 1] == ' ')
+        --at;
+    label[at] = '\0';
+}
+
+void fv_cases_label(fv_case_list *list, int64_t begin, const char *label) {
+    for (int64_t i = begin; i < list->count; ++i)
+        if (!list->items[i].label[0])
+            snprintf(list->items[i].label, sizeof list->items[i].label, "%s", label);
+}
+
+/* Copies a line without its comment and the blanks around it, and the comment as a label. */
+static fv_status clean(const char *line, size_t length, char copy[FV_LINE_SIZE], char label[LABEL_SIZE]) {
     if (length >= FV_LINE_SIZE)
         return fv_fail(FV_BAD_INPUT, "the line has %zu characters, expected at most %d", length, FV_LINE_SIZE - 1);
     if (memchr(line, '\0', length))
@@ -19,6 +70,7 @@ static fv_status clean(const char *line, size_t length, char copy[FV_LINE_SIZE])
     size_t end = 0;
     while (end < length && !(line[end] == '#' && (end == 0 || isspace((unsigned char)line[end - 1]))))
         ++end;
+    make_label(line + end, length - end, label);
     while (end > 0 && isspace((unsigned char)line[end - 1]))
         --end;
     size_t begin = 0;
@@ -34,11 +86,11 @@ fv_status fv_each_line(const char *path, const char *text, size_t size, fv_line_
     for (size_t at = 0; at < size;) {
         const char *newline = memchr(text + at, '\n', size - at);
         const size_t length = newline ? (size_t)(newline - text) - at : size - at;
-        char line[FV_LINE_SIZE];
+        char line[FV_LINE_SIZE], label[LABEL_SIZE];
         ++place.line;
-        fv_status status = clean(text + at, length, line);
+        fv_status status = clean(text + at, length, line, label);
         if (status == FV_OK && *line)
-            status = read(user, &place, line);
+            status = read(user, &place, line, label);
         if (status != FV_OK)
             return fv_fail_within(status, "%s:%" PRId64, path, place.line);
         at += length + 1;

@@ -7,8 +7,12 @@
 
 enum { FV_LINE_SIZE = 1 << 14, FV_MOST_TEXT_BYTES = 1 << 26 };
 
-/* Takes one line, without its end, its comment and the blanks around it; never an empty one. */
-typedef fv_status fv_line_reader(void *user, const fv_place *place, const char *line);
+/* Takes one line, without its end, its comment and the blanks around it; never an empty one. `label` is the comment as
+ * fv_case has it. */
+typedef fv_status fv_line_reader(void *user, const fv_place *place, const char *line, const char *label);
+
+/* Gives the label to those cases from number `begin` on that have none. */
+void fv_cases_label(fv_case_list *list, int64_t begin, const char *label);
 
 /* Hands the lines of a text or a file to `read` and puts "PATH:LINE: " before the message of a failure. A comment begins
  * with a '#' at the line's start or behind a blank (MIOpenDriver has an option "-#"). FV_BAD_INPUT: a line of

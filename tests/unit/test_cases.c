@@ -110,6 +110,64 @@ static void reads_a_file(void **state) {
     assert_int_equal(list.count, 0);
 }
 
+/* The comment at a line's end names its cases, in all dialects and through included files. */
+static void keeps_comments_as_labels(void **state) {
+    (void)state;
+    static const char included[] = "mb1ic2oc3  # inner\nmb1ic2oc4\n";
+    const scratch_name inner = scratch_path("inner.txt");
+    scratch_put(inner.text, included, sizeof included - 1);
+    static const char text[] = "# nobody's\n"
+                               "relu elements=1\n"
+                               "relu elements=2 #  VGG-19 1_2 \t\r\n"
+                               "relu elements=3 ## a # b\n"
+                               "relu elements=4 #\n"
+                               "--ip --mb=2,3 ic5oc6 # two\n"
+                               "MIOpenDriver conv -n 1 -c 1 -H 3 -W 3 -k 1 # a MIOpenDriver's\n"
+                               "--batch=inner.txt # outer";
+    const scratch_name path = scratch_path("labels.txt");
+    scratch_put(path.text, text, sizeof text - 1);
+    fv_case_list list = {0};
+    if (fv_cases_read(&list, path.text) != FV_OK)
+        fail_msg("%s", fv_error_message());
+    static const char *const labels[] = {"",      "VGG-19 1_2", "a # b", "",     "two", "two", "a MIOpenDriver's",
+                                         "inner", "inner",      "outer", "outer"};
+    assert_int_equal(list.count, sizeof labels / sizeof labels[0]);
+    for (int64_t i = 0; i < list.count; ++i)
+        assert_string_equal(list.items[i].label, labels[i]);
+    fv_cases_release(&list);
+    assert_int_equal(fv_cases_add_text(&list, "relu elements=1"), FV_OK);
+    assert_string_equal(list.items[0].label, "");
+    fv_cases_release(&list);
+}
+
+/* A label is whole characters of UTF-8, whatever the comment is. */
+static void labels_are_text(void **state) {
+    (void)state;
+#define SIXTY "123456789012345678901234567890123456789012345678901234567890"
+    static const char *const pairs[][2] = {
+        {SIXTY "abcde", SIXTY "abc"},
+        {SIXTY "a\xc3\xa9z", SIXTY "a\xc3\xa9"},
+        {SIXTY "ab\xc3\xa9z", SIXTY "ab"},
+        {SIXTY "\xe2\x82\xac", SIXTY "\xe2\x82\xac"},
+        {SIXTY "\xf0\x9f\x98\x80", SIXTY},
+        {SIXTY "ab  c", SIXTY "ab"},
+        {"a\xff\xc3", "a??"},                                      /* no lead byte, half a character */
+        {"\xc0\xaf \xe0\x9f\xbf \xf0\x8f\xbf\xbf", "?? ??? ????"}, /* longer than need be */
+        {"\xed\xa0\x80 \xf4\x90\x80\x80", "??? ????"},             /* half a pair, above U+10FFFF */
+        {"\xed\x9f\xbf \xf4\x8f\xbf\xbf", "\xed\x9f\xbf \xf4\x8f\xbf\xbf"},
+        {"tab\there \x1b[1m\x7f", "tab here  [1m"},
+    };
+#undef SIXTY
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; ++i) {
+        char line[256];
+        snprintf(line, sizeof line, "relu elements=1 # %s\n", pairs[i][0]);
+        fv_case_list list = {0};
+        assert_int_equal(read_text(&list, line), FV_OK);
+        assert_string_equal(list.items[0].label, pairs[i][1]);
+        fv_cases_release(&list);
+    }
+}
+
 static void names_file_and_line(void **state) {
     (void)state;
     fv_case_list list = {0};
@@ -202,6 +260,8 @@ int main(void) {
         cmocka_unit_test(refuses_text),
         cmocka_unit_test(grows),
         cmocka_unit_test(reads_a_file),
+        cmocka_unit_test(keeps_comments_as_labels),
+        cmocka_unit_test(labels_are_text),
         cmocka_unit_test(names_file_and_line),
         cmocka_unit_test(refuses_long_lines),
         cmocka_unit_test(refuses_what_is_no_file),
