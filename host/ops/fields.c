@@ -291,13 +291,26 @@ static void append(char *buffer, size_t size, int *length, const char *text) {
             buffer[*length] = *text;
 }
 
-int fv_operation_print(const fv_operation *op, char *buffer, size_t size) {
+/* Whether a field holds what it takes if it is omitted. */
+static bool has_default(const fv_field *field, const fv_operation *op, const char *value) {
+    if (!field->preset)
+        return false;
+    fv_operation omitted = {.kind = op->kind};
+    char preset[FV_WORD_SIZE];
+    parse_value(field, field->preset, &omitted);
+    print_value(field, &omitted, preset, sizeof preset);
+    return !strcmp(value, preset);
+}
+
+static int print(const fv_operation *op, bool in_short, char *buffer, size_t size) {
     const fv_op_info *info = fv_op_info_of(op->kind);
     int length = 0;
     append(buffer, size, &length, info->name);
     for (int i = 0; i < info->field_count; ++i) {
         char value[FV_WORD_SIZE];
         print_value(&info->fields[i], op, value, sizeof value);
+        if (in_short && has_default(&info->fields[i], op, value))
+            continue;
         append(buffer, size, &length, " ");
         append(buffer, size, &length, info->fields[i].key);
         append(buffer, size, &length, "=");
@@ -306,4 +319,12 @@ int fv_operation_print(const fv_operation *op, char *buffer, size_t size) {
     if (size > 0)
         buffer[(size_t)length < size ? (size_t)length : size - 1] = '\0';
     return length;
+}
+
+int fv_operation_print(const fv_operation *op, char *buffer, size_t size) {
+    return print(op, false, buffer, size);
+}
+
+int fv_operation_print_short(const fv_operation *op, char *buffer, size_t size) {
+    return print(op, true, buffer, size);
 }
