@@ -4,7 +4,9 @@
 #   make train     train the digits network with the best backend here
 #   make test      the whole test suite, plain and under AddressSanitizer and UBSan
 #   make check     every kernel on the built-in cases: on the GPU if there is one, else emulated
-#   make sanitize  the same on the GPU under NVIDIA's compute-sanitizer
+#   make bench     how long the digits network's layers take, beside the vendor's library and the chip's limit
+#   make results   benchmarks/RESULTS.md from the records in benchmarks/results
+#   make sanitize  the check on the GPU under NVIDIA's compute-sanitizer
 #   make mutate    plants mistakes in the kernels and counts how many the check finds (minutes)
 #   make build     the program and the library
 #   make deps      install what the build needs (Debian packages)
@@ -13,12 +15,12 @@
 
 # package:what shows that it is there (a command, or a header), however it was installed
 NEEDS := build-essential:c++ cmake:cmake ninja-build:ninja pkg-config:pkg-config zlib1g-dev:zlib.h \
-  libjansson-dev:jansson.h libdnnl-dev:oneapi/dnnl/dnnl.h libcmocka-dev:cmocka.h
+  libjansson-dev:jansson.h libdnnl-dev:oneapi/dnnl/dnnl.h libcmocka-dev:cmocka.h gnuplot-nox:gnuplot
 PREFIX ?= /usr/local
 WERROR ?= OFF
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: build train test check sanitize mutate deps install clean
+.PHONY: build train test check bench results sanitize mutate deps install clean
 
 build: deps
 	cmake --preset release -G Ninja -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DFOVEA_WERROR=$(WERROR)
@@ -36,6 +38,12 @@ test: build
 
 check: build
 	build/fovea check
+
+bench: build
+	build/fovea bench --suite digits
+
+results: build
+	bash benchmarks/results.sh build/fovea
 
 sanitize: build
 	bash tests/compute_sanitizer.sh build/fovea
