@@ -90,7 +90,8 @@ step() {
   case $status:$name in
     0:*) status=ok ;;
     124:bench-*) if [ -s "$out/$name.json" ]; then status='ok, in part'; else status='timed out'; fi ;;
-    124:* | 137:*) status='timed out' ;;
+    124:*) status='timed out' ;;
+    137:*) status='killed' ;;
     *) status="failed ($status)" ;;
   esac
   case $status in ok*) ;; *) failed=1 ;; esac
@@ -99,6 +100,7 @@ step() {
 
 # ---- what they do; each runs in a shell of its own, so that it can be stopped
 
+# shellcheck disable=SC2317 # reached by own
 machine() {
   uname -a
   grep -m 1 PRETTY_NAME /etc/os-release
@@ -114,6 +116,7 @@ machine() {
   return 0
 }
 
+# shellcheck disable=SC2317 # reached by own
 configure() {
   local arguments=(-S "$source" -B "$build" -DCMAKE_BUILD_TYPE=Release "-DFOVEA_COMMIT=${FOVEA_COMMIT:-}") capability
   command -v ninja >/dev/null && arguments+=(-G Ninja)
@@ -146,9 +149,9 @@ bench() {
 # train BACKEND. The emulator takes hours for the whole data set.
 train() {
   [ "$1" != emulated ] || [ -n "${FOVEA_DATA:-}" ] || return 0
-  local length=(--epochs 2)
-  [ -z "$quick" ] || length=(--epochs 1 --batch 16)
-  step "train-$1" 40 "$fovea" train --backend "$1" "${length[@]}" --data "${FOVEA_DATA:-$source/data/mnist}" \
+  local epochs=2
+  [ -z "$quick" ] || epochs=1
+  step "train-$1" 40 "$fovea" train --backend "$1" --epochs $epochs --data "${FOVEA_DATA:-$source/data/mnist}" \
     --out "$scratch/$1.safetensors"
 }
 
