@@ -28,10 +28,10 @@ static fv_status split_keys(sweep *s) {
     for (char *rest = s->split; rest;) {
         char *key = strsep(&rest, ",");
         if (!*key)
-            return fv_fail(FV_BAD_INPUT, "sweep '%.60s': expected a key before and behind each comma", s->text);
+            return fv_fail(FV_BAD_INPUT, "--sweep=%.60s: expected a key before and behind each comma", s->text);
         for (int i = 0; i < s->key_count; ++i)
             if (!strcmp(s->key[i], key))
-                return fv_fail(FV_BAD_INPUT, "sweep '%.60s': key '%s' is given twice", s->text, key);
+                return fv_fail(FV_BAD_INPUT, "--sweep=%.60s: key '%s' is given twice", s->text, key);
         s->key[s->key_count++] = key;
     }
     return FV_OK;
@@ -41,9 +41,9 @@ static fv_status parse(const char *text, sweep *s) {
     *s = (sweep){.text = text};
     const size_t length = strcspn(text, "=");
     if (length == 0 || text[length] != '=')
-        return fv_fail(FV_BAD_INPUT, "sweep '%.60s': expected KEY=FROM:TO:xSTEP or KEY=FROM:TO:+STEP", text);
+        return fv_fail(FV_BAD_INPUT, "--sweep=%.60s: expected KEY=FROM:TO:xSTEP or KEY=FROM:TO:+STEP", text);
     if (length >= KEYS_SIZE)
-        return fv_fail(FV_BAD_INPUT, "sweep '%.60s': the keys have %zu characters, expected at most %d", text, length,
+        return fv_fail(FV_BAD_INPUT, "--sweep=%.60s: the keys have %zu characters, expected at most %d", text, length,
                        KEYS_SIZE - 1);
     memcpy(s->keys, text, length);
     FV_TRY(split_keys(s));
@@ -56,14 +56,14 @@ static fv_status parse(const char *text, sweep *s) {
     }
     if (!read)
         return fv_fail(FV_BAD_INPUT,
-                       "sweep '%.60s': expected whole numbers as in %s=1:256:x2 (doubled) or %s=16:128:+16 (16 more)",
+                       "--sweep=%.60s: expected whole numbers as in %s=1:256:x2 (doubled) or %s=16:128:+16 (16 more)",
                        text, s->key[0], s->key[0]);
     if (s->from > s->to || s->to >= FV_TOO_LARGE)
-        return fv_fail(FV_BAD_INPUT, "sweep '%.60s': expected a range that goes up and ends below 2^40", text);
+        return fv_fail(FV_BAD_INPUT, "--sweep=%.60s: expected a range that goes up and ends below 2^40", text);
     if (s->multiplies && (s->from < 1 || s->step < 2))
-        return fv_fail(FV_BAD_INPUT, "sweep '%.60s': expected to multiply numbers from 1 on by 2 or more", text);
+        return fv_fail(FV_BAD_INPUT, "--sweep=%.60s: expected to multiply numbers from 1 on by 2 or more", text);
     if (s->step < 1)
-        return fv_fail(FV_BAD_INPUT, "sweep '%.60s': expected a step of 1 or more", text);
+        return fv_fail(FV_BAD_INPUT, "--sweep=%.60s: expected a step of 1 or more", text);
     return FV_OK;
 }
 
@@ -97,7 +97,7 @@ static fv_status require_keys(const sweep *s, const fv_op_info *info) {
         for (int f = 0; f < info->field_count; ++f)
             if (find_field(info, info->fields[f].key))
                 fv_append(keys, sizeof keys, "%s%s", *keys ? ", " : "", info->fields[f].key);
-        return fv_fail(FV_BAD_INPUT, "sweep '%.60s': %s has no such whole number as '%s', but %s", s->text, info->name,
+        return fv_fail(FV_BAD_INPUT, "--sweep=%.60s: %s has no such whole number as '%s', but %s", s->text, info->name,
                        s->key[i], keys);
     }
     return FV_OK;
@@ -124,6 +124,7 @@ static fv_status add_value(const sweep *s, const fv_case *model, int64_t value, 
     return FV_OK;
 }
 
+/* Its messages are those of the option that such a text comes from. */
 fv_status fv_cases_sweep(fv_case_list *list, const char *text, char keys[32]) {
     sweep s;
     FV_TRY(parse(text, &s));
@@ -132,7 +133,7 @@ fv_status fv_cases_sweep(fv_case_list *list, const char *text, char keys[32]) {
     const int64_t values = value_count(&s);
     int64_t cases;
     if (!fv_checked_mul(values, fv_max(list->count, 1), &cases) || cases > FV_MOST_CASES)
-        return fv_fail(FV_BAD_INPUT, "sweep '%.60s': %" PRId64 " values of %" PRId64 " cases, expected at most %d",
+        return fv_fail(FV_BAD_INPUT, "--sweep=%.60s: %" PRId64 " values of %" PRId64 " cases, expected at most %d",
                        text, values, list->count, FV_MOST_CASES);
     fv_case_list series = {.left_out = list->left_out};
     memcpy(series.first_left_out, list->first_left_out, sizeof series.first_left_out);
@@ -146,8 +147,8 @@ fv_status fv_cases_sweep(fv_case_list *list, const char *text, char keys[32]) {
         }
     }
     if (status == FV_OK && series.count == 0)
-        status = list->count ? fv_fail(FV_BAD_INPUT, "sweep '%.60s': no value fits: %.200s", text, fv_error_message())
-                             : fv_fail(FV_BAD_INPUT, "sweep '%.60s': there are no cases to vary", text);
+        status = list->count ? fv_fail(FV_BAD_INPUT, "--sweep=%.60s: no value fits: %.200s", text, fv_error_message())
+                             : fv_fail(FV_BAD_INPUT, "--sweep=%.60s: there are no cases to vary", text);
     fv_case_list *unused = status == FV_OK ? list : &series;
     const fv_case_list kept = status == FV_OK ? series : *list;
     fv_cases_release(unused);
