@@ -51,6 +51,8 @@ trap 'rm -rf "$scratch"' EXIT
 build=${FOVEA_BUILD:-$source/build/report}
 fovea=$build/fovea
 if [ -n "${FOVEA_PREFIX:-}" ]; then
+  FOVEA_PREFIX=$(cd "$FOVEA_PREFIX" && pwd) || usage "FOVEA_PREFIX is no folder"
+  export FOVEA_PREFIX
   libraries=$FOVEA_PREFIX/usr/lib/$(uname -m)-linux-gnu
   export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 fi
