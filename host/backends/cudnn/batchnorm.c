@@ -22,14 +22,14 @@ static const char *supports_backward(const fv_operation *op) {
 static fv_status describe(const fv_operation *op, fv_cudnn_plan *plan) {
     const fv_batchnorm *d = &op->batchnorm;
     const fv_cudnn_api *api = &plan->device->api;
-    FV_TRY(fv_cudnn_tensor_create(api, d->n, d->h, d->w, d->c, &plan->tensor[IMAGE]));
+    FV_TRY(fv_cudnn_tensor_create(api, plan->layout, d->n, d->h, d->w, d->c, &plan->tensor[IMAGE]));
     FV_TRY(FV_CUDNN(api, "create a tensor descriptor", api->tensor_create(&plan->tensor[CHANNELS])));
     return FV_CUDNN(api, "describe the parameters of a batch normalisation",
                     api->batchnorm_derive(plan->tensor[CHANNELS], plan->tensor[IMAGE], CUDNN_BATCHNORM_SPATIAL));
 }
 
 static fv_status prepare(fv_context *context, const fv_operation *op, void **state) {
-    return fv_cudnn_prepare(context, op, describe, state);
+    return fv_cudnn_prepare(context, op, FV_NHWC, describe, state);
 }
 
 static fv_status forward(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) {

@@ -52,8 +52,8 @@ static cudnnPoolingMode_t mode(const fv_operation *op) {
 static fv_status describe(const fv_operation *op, fv_cudnn_plan *plan) {
     const fv_pool2d *d = &op->pool;
     const fv_cudnn_api *api = &plan->device->api;
-    FV_TRY(fv_cudnn_tensor_create(api, d->n, d->h, d->w, d->c, &plan->tensor[IMAGES]));
-    FV_TRY(fv_cudnn_tensor_create(api, d->n, fv_pool_p(d), fv_pool_q(d), d->c, &plan->tensor[POOLED]));
+    FV_TRY(fv_cudnn_tensor_create(api, plan->layout, d->n, d->h, d->w, d->c, &plan->tensor[IMAGES]));
+    FV_TRY(fv_cudnn_tensor_create(api, plan->layout, d->n, fv_pool_p(d), fv_pool_q(d), d->c, &plan->tensor[POOLED]));
     FV_TRY(FV_CUDNN(api, "create a pooling descriptor", api->pooling_create(&plan->pooling)));
     return FV_CUDNN(api, "describe a pooling",
                     api->pooling_set(plan->pooling, mode(op), CUDNN_PROPAGATE_NAN, (int)d->r, (int)d->s,
@@ -61,7 +61,7 @@ static fv_status describe(const fv_operation *op, fv_cudnn_plan *plan) {
 }
 
 static fv_status prepare(fv_context *context, const fv_operation *op, void **state) {
-    return fv_cudnn_prepare(context, op, describe, state);
+    return fv_cudnn_prepare(context, op, FV_NHWC, describe, state);
 }
 
 static fv_status forward(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) {
