@@ -127,11 +127,57 @@ static void layouts_are_told(void **state) {
     assert_int_equal(rows[FV_NCHW], 1);
 }
 
+static cudnnStatus_t pooling_create(cudnnPoolingDescriptor_t *made) {
+    *made = NULL;
+    return fake_outcome();
+}
+
+static cudnnStatus_t pooling_set(cudnnPoolingDescriptor_t pooling, cudnnPoolingMode_t mode, cudnnNanPropagation_t nan,
+                                 int r, int s, int top, int left, int stride_h, int stride_w) {
+    (void)pooling, (void)mode, (void)nan, (void)r, (void)s, (void)top, (void)left, (void)stride_h, (void)stride_w;
+    return fake_outcome();
+}
+
+static cudnnStatus_t batchnorm_derive(cudnnTensorDescriptor_t derived, cudnnTensorDescriptor_t image,
+                                      cudnnBatchNormMode_t mode) {
+    (void)derived, (void)image, (void)mode;
+    return fake_outcome();
+}
+
+/* So are those of what goes through the older functions alone. */
+static void older_functions_are_told(void **state) {
+    (void)state;
+    static const char *const texts[FV_KINDS] = {
+        [FV_MAXPOOL] = "maxpool n=2 c=3 h=8 w=8 kernel=2x2 stride=2",
+        [FV_AVGPOOL] = "avgpool n=2 c=3 h=8 w=8 kernel=2x2 stride=2",
+        [FV_BATCHNORM] = "batchnorm n=2 c=3 h=8 w=8",
+    };
+    const fv_kernel *const tables[] = {fv_cudnn_pooling_kernels, fv_cudnn_batchnorm_kernels};
+    fake_device.api.pooling_create = pooling_create;
+    fake_device.api.pooling_set = pooling_set;
+    fake_device.api.batchnorm_derive = batchnorm_derive;
+    int rows[2] = {0, 0};
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; ++t)
+        for (const fv_kernel *row = tables[t]; row->name; ++row) {
+            void *plan = NULL;
+            fv_operation op;
+            assert_int_equal(fv_operation_parse(texts[row->kind], &op), FV_OK);
+            assert_int_equal(row->prepare(&fake_context, &op, &plan), FV_OK);
+            row->release(plan);
+            assert_int_equal(fake.format, row->layout == FV_NCHW ? CUDNN_TENSOR_NCHW : CUDNN_TENSOR_NHWC);
+            assert_int_equal(row->on_request, row->layout == FV_NCHW);
+            ++rows[row->layout];
+        }
+    assert_int_equal(rows[FV_NHWC], 6);
+    assert_int_equal(rows[FV_NCHW], 6);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(parts_are_destroyed, fake_open, fake_close),
         cmocka_unit_test_setup_teardown(engines_are_described, fake_open, fake_close),
         cmocka_unit_test_setup_teardown(layouts_are_told, fake_open, fake_close),
+        cmocka_unit_test_setup_teardown(older_functions_are_told, fake_open, fake_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
