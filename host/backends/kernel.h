@@ -47,7 +47,7 @@ typedef struct fv_kernel {
     const char *name;   /* method, such as "direct_tile"; unique per kind, pass, dtype and backend */
     int min_capability; /* least compute capability, 80 for sm_80; 0 where that means nothing */
     bool deterministic; /* the same bits on every run */
-    bool on_request;    /* a yardstick in other arithmetic: verified and measured, never selected for an operation */
+    bool on_request;    /* a yardstick, of another arithmetic or layout: verified and measured, never selected */
     uint64_t omits;     /* bit set of roles that the pass has, but this kernel neither reads nor writes */
     fv_layout layout;   /* of its tensors; FV_NCHW rows are on_request */
 

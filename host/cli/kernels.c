@@ -49,7 +49,7 @@ static const struct argp parser = {
     NULL,
     "List the kernels of every backend in this build, whether or not their device is here."
     "\vWithin an operation and pass of a backend, the first kernel that can do the case at hand is the one that runs, "
-    "but for those that are never chosen: they are yardsticks for fovea check. "
+    "but for those that are never chosen: they are yardsticks for fovea check and fovea bench. "
     "A kernel that is not deterministic may give other bits on every run. Tensors that it omits are neither read nor "
     "written. Where a formula is given for its workspace, the letters are the operation's: n, c, h, w, k, p, q and, "
     "for the filter, r, s.\n\nThe exit status is 1 if no kernel matches.",
@@ -58,11 +58,17 @@ static const struct argp parser = {
     NULL};
 
 static const fv_column columns[] = {
-    {"backend", "backend", FV_CELL_TEXT, 0}, {"operation", "operation", FV_CELL_TEXT, 0},
-    {"pass", "pass", FV_CELL_TEXT, 0},       {"dtype", "dtype", FV_CELL_TEXT, 0},
-    {"kernel", "kernel", FV_CELL_TEXT, 0},   {"needs", "needs", FV_CELL_TEXT, 0},
-    {"chosen", "chosen", FV_CELL_YES_NO, 0}, {"deterministic", "deterministic", FV_CELL_YES_NO, 0},
-    {"omits", "omits", FV_CELL_TEXT, 0},     {"workspace", "workspace", FV_CELL_TEXT, 0},
+    {"backend", "backend", FV_CELL_TEXT, 0},
+    {"operation", "operation", FV_CELL_TEXT, 0},
+    {"pass", "pass", FV_CELL_TEXT, 0},
+    {"dtype", "dtype", FV_CELL_TEXT, 0},
+    {"kernel", "kernel", FV_CELL_TEXT, 0},
+    {"layout", "layout", FV_CELL_TEXT, 0},
+    {"needs", "needs", FV_CELL_TEXT, 0},
+    {"chosen", "chosen", FV_CELL_YES_NO, 0},
+    {"deterministic", "deterministic", FV_CELL_YES_NO, 0},
+    {"omits", "omits", FV_CELL_TEXT, 0},
+    {"workspace", "workspace", FV_CELL_TEXT, 0},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
@@ -86,6 +92,7 @@ static void append_kernel(fv_table *table, const fv_backend *backend, const fv_k
     fv_table_text(table, fv_pass_name(kernel->pass));
     fv_table_text(table, fv_dtype_name(kernel->dtype));
     fv_table_text(table, kernel->name);
+    fv_table_text(table, kernel->layout == FV_NCHW ? "nchw" : "nhwc");
     fv_table_text(table, needs);
     fv_table_yes_no(table, !kernel->on_request);
     fv_table_yes_no(table, kernel->deterministic);

@@ -1,166 +1,47 @@
-/* Building cuDNN's graphs without a GPU: a stand-in for the library hands out the parts and counts them, and fails at
- * each of its calls in turn. Whatever fails, every part must be destroyed, once, and none used afterwards (the
- * sanitizers see that). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+/* Building cuDNN's graphs without a GPU. Whatever call fails, every part must be destroyed, once, and none used
+ * afterwards (the sanitizers see that). */
+#include "fake_cudnn.h"
 
-#include <cmocka.h>
-
-#include "backends/cudnn/graph.h"
-
-/* ---- the stand-in */
-
-typedef struct part {
-    int64_t number; /* of a configuration or its engine, or of a knob; 0 for others */
-} part;
-
-enum { ENGINES = 4 };
-
-static struct {
-    int alive;           /* parts */
-    int calls, fails_at; /* the call that fails; 0: none */
-    cudnnBackendNumericalNote_t notes[ENGINES + 1][CUDNN_NUMERICAL_NOTE_TYPE_COUNT + 1];
-    int64_t note_count[ENGINES + 1], knobs;
-} library;
-
-static cudnnStatus_t outcome(void) {
-    return ++library.calls == library.fails_at ? CUDNN_STATUS_INTERNAL_ERROR : CUDNN_STATUS_SUCCESS;
+/* Everything that a row can prepare. */
+static void prepare_all(const fv_kernel *row, const fv_operation *op) {
+    void *plan = NULL;
+    int count = 0;
+    if (row->prepare(&fake_context, op, &plan) == FV_OK)
+        row->release(plan);
+    if (row->ways && row->ways(&fake_context, op, &count) != FV_OK)
+        return;
+    for (int way = 0; way < count; ++way)
+        if (row->prepare_way(&fake_context, op, way, &plan) == FV_OK)
+            row->release(plan);
 }
-
-static cudnnStatus_t create(cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t *made) {
-    (void)type;
-    const cudnnStatus_t status = outcome();
-    if (status != CUDNN_STATUS_SUCCESS)
-        return status;
-    *made = calloc(1, sizeof(part));
-    assert_non_null(*made);
-    ++library.alive;
-    return status;
-}
-
-static cudnnStatus_t destroy(cudnnBackendDescriptor_t destroyed) {
-    assert_non_null(destroyed);
-    ((part *)destroyed)->number = -1;
-    free(destroyed);
-    --library.alive;
-    return CUDNN_STATUS_SUCCESS;
-}
-
-static cudnnStatus_t set(cudnnBackendDescriptor_t to, cudnnBackendAttributeName_t name,
-                         cudnnBackendAttributeType_t type, int64_t count, const void *values) {
-    (void)name;
-    assert_true(((const part *)to)->number >= 0);
-    for (int64_t i = 0; type == CUDNN_TYPE_BACKEND_DESCRIPTOR && i < count; ++i)
-        assert_true(((part *const *)values)[i]->number >= 0);
-    return outcome();
-}
-
-static cudnnStatus_t finalize(cudnnBackendDescriptor_t finished) {
-    assert_true(((const part *)finished)->number >= 0);
-    return outcome();
-}
-
-/* Gives `count` parts the numbers from `first` on. */
-static void number_parts(part *const *parts, int64_t capacity, int64_t first, int64_t count) {
-    for (int64_t i = 0; i < count && i < capacity; ++i)
-        parts[i]->number = first + i;
-}
-
-static cudnnStatus_t get(const cudnnBackendDescriptor_t from, cudnnBackendAttributeName_t name,
-                         cudnnBackendAttributeType_t type, int64_t capacity, int64_t *count, void *values) {
-    (void)type;
-    const int64_t number = ((const part *)from)->number;
-    assert_true(number >= 0);
-    *count = 1;
-    switch (name) {
-    case CUDNN_ATTR_ENGINEHEUR_RESULTS:
-        number_parts(values, capacity, 1, *count = ENGINES);
-        break;
-    case CUDNN_ATTR_ENGINECFG_ENGINE:
-        number_parts(values, capacity, number, 1);
-        break;
-    case CUDNN_ATTR_ENGINE_NUMERICAL_NOTE:
-        *count = library.note_count[number];
-        memcpy(values, library.notes[number], (size_t)(*count < capacity ? *count : capacity) * sizeof(int));
-        break;
-    case CUDNN_ATTR_ENGINECFG_KNOB_CHOICES:
-        number_parts(values, capacity, 10, *count = library.knobs);
-        break;
-    case CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE:
-        *(cudnnBackendKnobType_t *)values = (cudnnBackendKnobType_t)number;
-        break;
-    default: /* an engine's number, a knob's value, a workspace */
-        *(int64_t *)values = number;
-    }
-    return outcome();
-}
-
-static const char *error_string(cudnnStatus_t status) {
-    (void)status;
-    return "planted";
-}
-
-static void last_error(char *text, size_t size) {
-    if (size > 0)
-        *text = '\0';
-}
-
-static fv_cudnn_device device;
-static fv_context context;
-
-static int open_library(void **state) {
-    (void)state;
-    device.api.part_create = create;
-    device.api.part_destroy = destroy;
-    device.api.part_set = set;
-    device.api.part_get = get;
-    device.api.part_finalize = finalize;
-    device.api.error_string = error_string;
-    device.api.last_error = last_error;
-    device.handle = (cudnnHandle_t)&library; /* never looked into */
-    context.device = &device;
-    return 0;
-}
-
-static void give_notes(int64_t engine, int64_t count, cudnnBackendNumericalNote_t first) {
-    library.note_count[engine] = count;
-    for (int64_t i = 0; i < count; ++i)
-        library.notes[engine][i] = (cudnnBackendNumericalNote_t)(first + i);
-}
-
-/* ---- tests */
 
 static void parts_are_destroyed(void **state) {
     (void)state;
-    fv_operation op;
-    assert_int_equal(fv_operation_parse("conv2d n=2 c=8 h=8 w=8 k=8 kernel=3x3 bias=1", &op), FV_OK);
-    give_notes(1, 1, CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
-    give_notes(2, 1, CUDNN_NUMERICAL_NOTE_TYPE_COUNT); /* one that is not known */
-    give_notes(3, CUDNN_NUMERICAL_NOTE_TYPE_COUNT + 1, (cudnnBackendNumericalNote_t)0);
-    give_notes(4, 0, (cudnnBackendNumericalNote_t)0);
-    library.knobs = 5;
+    static const char *const texts[FV_KINDS] = {
+        [FV_CONV2D] = "conv2d n=2 c=8 h=8 w=8 k=8 kernel=3x3 bias=1",
+        [FV_TRANSPOSED] = "conv2d_transposed n=2 c=8 h=8 w=8 k=8 kernel=3x3 bias=1",
+    };
+    fake_notes(1, 1, CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
+    fake_notes(2, 1, CUDNN_NUMERICAL_NOTE_TYPE_COUNT); /* one that is not known */
+    fake_notes(3, CUDNN_NUMERICAL_NOTE_TYPE_COUNT + 1, (cudnnBackendNumericalNote_t)0);
+    fake.engines[5].refused = true;
+    for (int i = 0; i < 5; ++i)
+        fake.lists[CUDNN_HEUR_MODE_A][i].engine = i < 4 ? i + 1 : 6;
+    fake.lists[CUDNN_HEUR_MODE_B][0] = fake.lists[CUDNN_HEUR_MODE_FALLBACK][0] = (fake_config){5, 0};
+    fake.knobs = 5;
     for (const fv_kernel *row = fv_cudnn_conv2d_kernels; row->name; ++row) {
-        if (row->pass == FV_BACKWARD_WEIGHTS)
-            continue; /* its bias wants the older functions too */
+        fv_operation op;
         bool failed = true;
-        for (library.fails_at = 1; failed; ++library.fails_at) {
-            void *plan = NULL;
-            library.calls = 0;
-            /* Without a device there is no memory for any engine's workspace. */
-            const fv_status status = row->prepare(&context, &op, &plan);
-            failed = library.calls >= library.fails_at;
-            if (status == FV_OK)
-                row->release(plan);
-            assert_int_equal(library.alive, 0);
+        assert_int_equal(fv_operation_parse(texts[row->kind], &op), FV_OK);
+        for (fake.fails_at = 1; failed; ++fake.fails_at) {
+            fake.calls = 0;
+            prepare_all(row, &op);
+            failed = fake.calls >= fake.fails_at;
+            fv_cudnn_convolution_forget(&fake_device);
+            assert_int_equal(fake.alive, 0);
         }
-        assert_true(library.fails_at > 100);
+        assert_true(fake.fails_at > 100);
     }
-    library.fails_at = 0;
-    library.knobs = 0;
 }
 
 /* What cuDNN says of an engine, and how it reads: whole words, as many as there is room for. */
@@ -186,42 +67,117 @@ static void engines_are_described(void **state) {
          "engine 1, tf32 math, tensor_core down_convert_inputs reduced_precision_reduction fft nondeterministic "
          "winograd ..."},
     };
-    part config = {1};
+    fake_part config = {.number = 1, .setting = 4};
     fv_cudnn_graph graph;
-    fv_cudnn_graph_begin(&graph, &device, FV_CUDNN_FASTEST);
+    fv_cudnn_engine engine;
+    fv_cudnn_graph_begin(&graph, &fake_device, FV_CUDNN_FASTEST, FV_NHWC);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
-        fv_cudnn_engine engine;
-        fv_numerics numerics;
-        give_notes(1, cases[i].count, cases[i].first);
-        assert_int_equal(fv_cudnn_examine(&graph, (cudnnBackendDescriptor_t)&config, &engine), FV_OK);
+        fake_notes(1, cases[i].count, cases[i].first);
+        assert_int_equal(fv_cudnn_examine(&graph, &config, &engine), FV_OK);
         assert_int_equal(engine.strict, cases[i].strict);
-        assert_int_equal(fv_cudnn_describe(&graph, (cudnnBackendDescriptor_t)&config, &engine, &numerics), FV_OK);
+        const fv_numerics numerics = fv_cudnn_describe(&engine);
         assert_int_equal(numerics.notes, cases[i].notes);
         assert_string_equal(numerics.description, cases[i].description);
     }
     static const char *const with_knobs[] = {
-        [2] = "engine 1, f32 math, strict_nan_prop; k10=10 k11=11",
-        [20] = "engine 1, f32 math, strict_nan_prop; k10=10 k11=11 k12=12 k13=13 k14=14 k15=15 k16=16 k17=17 k18=18 "
+        [2] = "engine 1, f32 math, strict_nan_prop; k10=4 k11=11",
+        [20] = "engine 1, f32 math, strict_nan_prop; k10=4 k11=11 k12=12 k13=13 k14=14 k15=15 k16=16 k17=17 k18=18 "
                "k19=19 k20=20 k21=21...",
     };
-    for (library.knobs = 2; library.knobs <= 20; library.knobs += 18) {
-        const fv_cudnn_engine engine = {.number = 1, .listed = 1u << 9, .strict = true}; /* strict_nan_prop */
-        fv_numerics numerics;
-        assert_int_equal(fv_cudnn_describe(&graph, (cudnnBackendDescriptor_t)&config, &engine, &numerics), FV_OK);
-        assert_string_equal(numerics.description, with_knobs[library.knobs]);
+    fake_notes(1, 1, CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP);
+    for (fake.knobs = 2; fake.knobs <= 20; fake.knobs += 18) {
+        assert_int_equal(fv_cudnn_examine(&graph, &config, &engine), FV_OK);
+        assert_string_equal(fv_cudnn_describe(&engine).description, with_knobs[fake.knobs]);
     }
-    library.knobs = 0;
-    give_notes(1, 1, CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
-    fv_cudnn_engine engine;
-    assert_int_equal(fv_cudnn_examine(&graph, (cudnnBackendDescriptor_t)&config, &engine), FV_UNSUPPORTED);
+    fake_notes(1, 1, CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
+    assert_int_equal(fv_cudnn_examine(&graph, &config, &engine), FV_UNSUPPORTED);
     fv_cudnn_graph_end(&graph);
-    assert_int_equal(library.alive, 0);
+}
+
+/* The strides of x, w and y, and the format in which the older functions see dy, are those of the row's layout. */
+static void layouts_are_told(void **state) {
+    (void)state;
+    static const struct {
+        fv_role role;
+        int64_t strides[2][4]; /* of n, c, h, w in NHWC and NCHW */
+    } tensors[] = {
+        {FV_X, {{7 * 9 * 4, 1, 9 * 4, 4}, {4 * 7 * 9, 7 * 9, 9, 1}}},
+        {FV_DW, {{3 * 5 * 2, 1, 5 * 2, 2}, {2 * 3 * 5, 3 * 5, 5, 1}}},
+        {FV_DY, {{5 * 5 * 6, 1, 5 * 6, 6}, {6 * 5 * 5, 5 * 5, 5, 1}}},
+    };
+    fv_operation op;
+    assert_int_equal(fv_operation_parse("conv2d n=2 c=4 h=7 w=9 k=6 kernel=3x5 groups=2 bias=1", &op), FV_OK);
+    fake.lists[CUDNN_HEUR_MODE_A][0].engine = 1;
+    int rows[2] = {0, 0};
+    for (const fv_kernel *row = fv_cudnn_conv2d_kernels; row->name; ++row) {
+        void *plan = NULL;
+        if (row->kind != FV_CONV2D || row->pass != FV_BACKWARD_WEIGHTS)
+            continue;
+        assert_int_equal(row->prepare(&fake_context, &op, &plan), FV_OK);
+        row->release(plan);
+        for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; ++i)
+            assert_memory_equal(fake.strides[tensors[i].role], tensors[i].strides[row->layout],
+                                sizeof tensors[i].strides[0]);
+        assert_int_equal(fake.format, row->layout == FV_NCHW ? CUDNN_TENSOR_NCHW : CUDNN_TENSOR_NHWC);
+        assert_int_equal(fake.alignment, row->on_request ? 16 : 4);
+        assert_true(row->layout == FV_NHWC || row->on_request);
+        ++rows[row->layout];
+    }
+    assert_int_equal(rows[FV_NHWC], 3);
+    assert_int_equal(rows[FV_NCHW], 1);
+}
+
+static cudnnStatus_t pooling_create(cudnnPoolingDescriptor_t *made) {
+    *made = NULL;
+    return fake_outcome();
+}
+
+static cudnnStatus_t pooling_set(cudnnPoolingDescriptor_t pooling, cudnnPoolingMode_t mode, cudnnNanPropagation_t nan,
+                                 int r, int s, int top, int left, int stride_h, int stride_w) {
+    (void)pooling, (void)mode, (void)nan, (void)r, (void)s, (void)top, (void)left, (void)stride_h, (void)stride_w;
+    return fake_outcome();
+}
+
+static cudnnStatus_t batchnorm_derive(cudnnTensorDescriptor_t derived, cudnnTensorDescriptor_t image,
+                                      cudnnBatchNormMode_t mode) {
+    (void)derived, (void)image, (void)mode;
+    return fake_outcome();
+}
+
+/* So are those of what goes through the older functions alone. */
+static void older_functions_are_told(void **state) {
+    (void)state;
+    static const char *const texts[FV_KINDS] = {
+        [FV_MAXPOOL] = "maxpool n=2 c=3 h=8 w=8 kernel=2x2 stride=2",
+        [FV_AVGPOOL] = "avgpool n=2 c=3 h=8 w=8 kernel=2x2 stride=2",
+        [FV_BATCHNORM] = "batchnorm n=2 c=3 h=8 w=8",
+    };
+    const fv_kernel *const tables[] = {fv_cudnn_pooling_kernels, fv_cudnn_batchnorm_kernels};
+    fake_device.api.pooling_create = pooling_create;
+    fake_device.api.pooling_set = pooling_set;
+    fake_device.api.batchnorm_derive = batchnorm_derive;
+    int rows[2] = {0, 0};
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; ++t)
+        for (const fv_kernel *row = tables[t]; row->name; ++row) {
+            void *plan = NULL;
+            fv_operation op;
+            assert_int_equal(fv_operation_parse(texts[row->kind], &op), FV_OK);
+            assert_int_equal(row->prepare(&fake_context, &op, &plan), FV_OK);
+            row->release(plan);
+            assert_int_equal(fake.format, row->layout == FV_NCHW ? CUDNN_TENSOR_NCHW : CUDNN_TENSOR_NHWC);
+            assert_int_equal(row->on_request, row->layout == FV_NCHW);
+            ++rows[row->layout];
+        }
+    assert_int_equal(rows[FV_NHWC], 6);
+    assert_int_equal(rows[FV_NCHW], 6);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parts_are_destroyed),
-        cmocka_unit_test(engines_are_described),
+        cmocka_unit_test_setup_teardown(parts_are_destroyed, fake_open, fake_close),
+        cmocka_unit_test_setup_teardown(engines_are_described, fake_open, fake_close),
+        cmocka_unit_test_setup_teardown(layouts_are_told, fake_open, fake_close),
+        cmocka_unit_test_setup_teardown(older_functions_are_told, fake_open, fake_close),
     };
-    return cmocka_run_group_tests(tests, open_library, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

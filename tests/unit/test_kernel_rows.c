@@ -42,6 +42,9 @@ static void rows_are_whole(void **state) {
             const uint64_t roles = roles_of(kernel);
             assert_true(roles != 0); /* the operation has the pass */
             assert_int_equal(kernel->omits & ~roles, 0);
+            assert_true(kernel->layout == FV_NHWC || kernel->on_request);
+            assert_int_equal(!kernel->ways, !kernel->prepare_way);
+            assert_true(!kernel->ways || kernel->prepare);
             if (!kernel->workspace != !kernel->workspace_rule || (kernel->workspace && !*kernel->workspace_rule))
                 fail_msg("%s %s %s: a workspace needs a rule, and a rule a workspace", (*backend)->name,
                          fv_kind_name(kernel->kind), kernel->name);

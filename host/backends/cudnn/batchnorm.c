@@ -1,5 +1,6 @@
-/* Batch normalisation by cuDNN's older functions, per channel ("spatial"). They save and update the statistics as we
- * do: rstd is saved, and the running variance is the unbiased one. Backward they know the batch's statistics only. */
+/* Batch normalisation by cuDNN's older functions, per channel ("spatial"), in NHWC and, to be compared with, in NCHW.
+ * They save and update the statistics as we do: rstd is saved, and the running variance is the unbiased one. Backward
+ * they know the batch's statistics only. */
 #include "backends/cudnn/plan.h"
 
 enum { IMAGE, CHANNELS };
@@ -22,14 +23,18 @@ static const char *supports_backward(const fv_operation *op) {
 static fv_status describe(const fv_operation *op, fv_cudnn_plan *plan) {
     const fv_batchnorm *d = &op->batchnorm;
     const fv_cudnn_api *api = &plan->device->api;
-    FV_TRY(fv_cudnn_tensor_create(api, d->n, d->h, d->w, d->c, &plan->tensor[IMAGE]));
+    FV_TRY(fv_cudnn_tensor_create(api, plan->layout, d->n, d->h, d->w, d->c, &plan->tensor[IMAGE]));
     FV_TRY(FV_CUDNN(api, "create a tensor descriptor", api->tensor_create(&plan->tensor[CHANNELS])));
     return FV_CUDNN(api, "describe the parameters of a batch normalisation",
                     api->batchnorm_derive(plan->tensor[CHANNELS], plan->tensor[IMAGE], CUDNN_BATCHNORM_SPATIAL));
 }
 
 static fv_status prepare(fv_context *context, const fv_operation *op, void **state) {
-    return fv_cudnn_prepare(context, op, describe, state);
+    return fv_cudnn_prepare(context, op, FV_NHWC, describe, state);
+}
+
+static fv_status prepare_nchw(fv_context *context, const fv_operation *op, void **state) {
+    return fv_cudnn_prepare(context, op, FV_NCHW, describe, state);
 }
 
 static fv_status forward(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) {
@@ -65,14 +70,17 @@ static fv_status backward_data(fv_context *context, const fv_operation *op, void
                                             at[FV_DB], op->batchnorm.epsilon, at[FV_SAVED_MEAN], at[FV_SAVED_RSTD]));
 }
 
-#define ROW(direction, refusal, function)                                                                              \
+#define ROW(direction, refusal, function, name_, prepare_, ...)                                                        \
     {                                                                                                                  \
-        .kind = FV_BATCHNORM, .pass = direction, .dtype = FV_F32, .name = "cudnn", .deterministic = true,              \
-        .supports = refusal, .prepare = prepare, .release = fv_cudnn_release, .run = function                          \
+        .kind = FV_BATCHNORM, .pass = direction, .dtype = FV_F32, .name = name_, .deterministic = true,                \
+        .supports = refusal, .prepare = prepare_, .release = fv_cudnn_release, .run = function, __VA_ARGS__            \
     }
+#define ROWS(pass, refusal, function)                                                                                  \
+    ROW(pass, refusal, function, "cudnn", prepare, .layout = FV_NHWC),                                                 \
+        ROW(pass, refusal, function, "cudnn_nchw", prepare_nchw, .layout = FV_NCHW, .on_request = true)
 
 const fv_kernel fv_cudnn_batchnorm_kernels[] = {
-    ROW(FV_FORWARD, supports, forward),
-    ROW(FV_BACKWARD_DATA, supports_backward, backward_data),
+    ROWS(FV_FORWARD, supports, forward),
+    ROWS(FV_BACKWARD_DATA, supports_backward, backward_data),
     FV_KERNELS_END,
 };

@@ -1,8 +1,8 @@
 /* cuDNN on a CUDA device, loaded when the backend is opened and set up when an operation first asks for it.
  *
- * Convolutions go through the graph API (graph.h). Pooling, the bias of a transposed convolution, bias gradients and,
- * by a plan (plan.h), relu, batch normalisation, addition and flattening go through the older functions, whose
- * counterparts in the graph API are compiled at run time.
+ * Convolutions go through the graph API (graph.h). A bias that no graph adds, bias gradients and, by a plan (plan.h),
+ * pooling, relu, batch normalisation, addition and flattening go through the older functions, whose counterparts in the
+ * graph API are compiled at run time.
  */
 #ifndef FOVEA_BACKENDS_CUDNN_CUDNN_H
 #define FOVEA_BACKENDS_CUDNN_CUDNN_H
@@ -57,7 +57,8 @@ typedef struct fv_cudnn_api {
 typedef struct fv_cudnn_device {
     fv_cuda_device cuda; /* first: the cuda backend stands in on the same context */
     fv_cudnn_api api;
-    cudnnHandle_t handle; /* NULL until fv_cudnn_get */
+    cudnnHandle_t handle;                /* NULL until fv_cudnn_get */
+    struct fv_cudnn_convolution *latest; /* that has ways (convolution.h), or NULL */
 } fv_cudnn_device;
 
 /* The device with its handle made and bound to the stream. */
@@ -68,8 +69,11 @@ fv_status fv_cudnn_get(fv_context *context, fv_cudnn_device **device);
 fv_status fv_cudnn_check(const fv_cudnn_api *api, cudnnStatus_t status, const char *what);
 #define FV_CUDNN(api, what, call) fv_cudnn_check((api), (call), (what))
 
-/* A dense f32 NHWC tensor for the older functions. On failure *tensor may still have to be destroyed. */
-fv_status fv_cudnn_tensor_create(const fv_cudnn_api *api, int64_t n, int64_t h, int64_t w, int64_t c,
+/* Lets go of the latest convolution. */
+void fv_cudnn_convolution_forget(fv_cudnn_device *device);
+
+/* A dense f32 tensor for the older functions. On failure *tensor may still have to be destroyed. */
+fv_status fv_cudnn_tensor_create(const fv_cudnn_api *api, fv_layout layout, int64_t n, int64_t h, int64_t w, int64_t c,
                                  cudnnTensorDescriptor_t *tensor);
 
 /* Whether cuDNN's 32-bit sizes can hold a tensor of these extents. */

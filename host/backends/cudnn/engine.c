@@ -10,7 +10,7 @@
 #include "backends/cudnn/graph.h"
 #include "base/checked.h"
 
-enum { MOST_NOTES = CUDNN_NUMERICAL_NOTE_TYPE_COUNT, MOST_KNOBS = 44 };
+enum { MOST_NOTES = CUDNN_NUMERICAL_NOTE_TYPE_COUNT };
 
 static const struct {
     cudnnBackendNumericalNote_t note;
@@ -67,73 +67,75 @@ static fv_status translate(const cudnnBackendNumericalNote_t *notes, int64_t cou
     return FV_OK;
 }
 
-fv_status fv_cudnn_examine(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t config, fv_cudnn_engine *engine) {
-    cudnnBackendDescriptor_t part = NULL;
+/* Reads the engine itself. */
+static fv_status read_engine(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t config,
+                             cudnnBackendDescriptor_t part, fv_cudnn_engine *engine) {
     cudnnBackendNumericalNote_t notes[MOST_NOTES];
     int64_t count = 0;
-    *engine = (fv_cudnn_engine){0};
-    FV_TRY(FV_CUDNN(graph->api, "create an engine", graph->api->part_create(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &part)));
-    fv_status status =
-        fv_cudnn_read(graph, config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &part);
-    if (status == FV_OK)
-        status =
-            fv_cudnn_read(graph, part, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &count, &engine->number);
-    if (status == FV_OK)
-        status = fv_cudnn_read(graph, part, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES,
-                               &count, notes);
-    if (status == FV_OK && count > MOST_NOTES)
-        status = fv_fail(FV_UNSUPPORTED, "cudnn: an engine has %" PRId64 " numerical notes; at most %d are known",
-                         count, MOST_NOTES);
-    if (status == FV_OK)
-        status = translate(notes, count, engine);
-    (void)graph->api->part_destroy(part);
-    return status;
+    FV_TRY(fv_cudnn_read(graph, config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &part));
+    FV_TRY(fv_cudnn_read(graph, part, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &count, &engine->number));
+    FV_TRY(fv_cudnn_read(graph, part, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES, &count,
+                         notes));
+    if (count > MOST_NOTES)
+        return fv_fail(FV_UNSUPPORTED, "cudnn: an engine has %" PRId64 " numerical notes; at most %d are known", count,
+                       MOST_NOTES);
+    return translate(notes, count, engine);
 }
 
-/* Adds " kTYPE=VALUE" for one knob. */
-static fv_status append_knob(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t choice, fv_numerics *numerics) {
+static fv_status read_knob(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t choice, fv_cudnn_engine *engine) {
     cudnnBackendKnobType_t type = (cudnnBackendKnobType_t)0;
     int64_t count = 0, value = 0;
-    char text[48];
     FV_TRY(fv_cudnn_read(graph, choice, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &count, &type));
     FV_TRY(fv_cudnn_read(graph, choice, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &count, &value));
-    snprintf(text, sizeof text, " k%d=%" PRId64, (int)type, value);
-    append(numerics, text);
+    engine->knob_types[engine->knobs] = type;
+    engine->knob_values[engine->knobs++] = value;
     return FV_OK;
 }
 
-static fv_status append_knobs(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t config, fv_numerics *numerics) {
-    cudnnBackendDescriptor_t choices[MOST_KNOBS] = {NULL};
+static fv_status read_knobs(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t config, fv_cudnn_engine *engine) {
+    cudnnBackendDescriptor_t choices[FV_CUDNN_KNOBS] = {NULL};
     int64_t count = 0;
     fv_status status = FV_OK;
-    for (int i = 0; i < MOST_KNOBS && status == FV_OK; ++i)
+    for (int i = 0; i < FV_CUDNN_KNOBS && status == FV_OK; ++i)
         status = FV_CUDNN(graph->api, "create a knob",
                           graph->api->part_create(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &choices[i]));
     if (status == FV_OK)
         status = fv_cudnn_read(graph, config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                               MOST_KNOBS, &count, choices);
-    if (status == FV_OK && count > 0)
-        append(numerics, ";");
-    for (int64_t i = 0; i < fv_min(count, MOST_KNOBS) && status == FV_OK; ++i)
-        status = append_knob(graph, choices[i], numerics);
-    for (int i = 0; i < MOST_KNOBS; ++i)
+                               FV_CUDNN_KNOBS, &count, choices);
+    for (int64_t i = 0; i < fv_min(count, FV_CUDNN_KNOBS) && status == FV_OK; ++i)
+        status = read_knob(graph, choices[i], engine);
+    for (int i = 0; i < FV_CUDNN_KNOBS; ++i)
         if (choices[i])
             (void)graph->api->part_destroy(choices[i]);
     return status;
 }
 
-fv_status fv_cudnn_describe(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t config, const fv_cudnn_engine *engine,
-                            fv_numerics *numerics) {
-    *numerics = (fv_numerics){.notes = engine->notes};
-    snprintf(numerics->description, sizeof numerics->description, "engine %" PRId64 ", %s,%s", engine->number,
+fv_status fv_cudnn_examine(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t config, fv_cudnn_engine *engine) {
+    cudnnBackendDescriptor_t part = NULL;
+    *engine = (fv_cudnn_engine){0};
+    FV_TRY(FV_CUDNN(graph->api, "create an engine", graph->api->part_create(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &part)));
+    const fv_status status = read_engine(graph, config, part, engine);
+    (void)graph->api->part_destroy(part);
+    return status == FV_OK ? read_knobs(graph, config, engine) : status;
+}
+
+fv_numerics fv_cudnn_describe(const fv_cudnn_engine *engine) {
+    fv_numerics numerics = {.notes = engine->notes};
+    snprintf(numerics.description, sizeof numerics.description, "engine %" PRId64 ", %s,%s", engine->number,
              engine->notes & FV_NOTE_TF32        ? "tf32 math"
              : engine->notes & FV_NOTE_HALF_SUMS ? "f32 math, f16 sums"
                                                  : "f32 math",
              engine->listed ? "" : " no notes");
     for (int k = 0; k < KNOWN_NOTES; ++k)
         if (engine->listed >> k & 1) {
-            append(numerics, " ");
-            append(numerics, known_notes[k].name);
+            append(&numerics, " ");
+            append(&numerics, known_notes[k].name);
         }
-    return append_knobs(graph, config, numerics);
+    for (int k = 0; k < engine->knobs; ++k) {
+        char text[48];
+        snprintf(text, sizeof text, "%s k%" PRId64 "=%" PRId64, k ? "" : ";", engine->knob_types[k],
+                 engine->knob_values[k]);
+        append(&numerics, text);
+    }
+    return numerics;
 }

@@ -15,7 +15,7 @@ static const char *supports_add(const fv_operation *op) {
 
 static fv_status describe_add(const fv_operation *op, fv_cudnn_plan *plan) {
     const fv_cudnn_api *api = &plan->device->api;
-    FV_TRY(fv_cudnn_tensor_create(api, 1, 1, op->add.elements, 1, &plan->tensor[0]));
+    FV_TRY(fv_cudnn_tensor_create(api, FV_NHWC, 1, 1, op->add.elements, 1, &plan->tensor[0]));
     FV_TRY(FV_CUDNN(api, "create an operation's descriptor", api->elementwise_create(&plan->elementwise)));
     return FV_CUDNN(
         api, "describe an addition",
@@ -23,7 +23,7 @@ static fv_status describe_add(const fv_operation *op, fv_cudnn_plan *plan) {
 }
 
 static fv_status prepare_add(fv_context *context, const fv_operation *op, void **state) {
-    return fv_cudnn_prepare(context, op, describe_add, state);
+    return fv_cudnn_prepare(context, op, FV_NHWC, describe_add, state);
 }
 
 static fv_status run_add(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) {
@@ -51,17 +51,13 @@ static const char *supports_flatten(const fv_operation *op) {
 static fv_status describe_flatten(const fv_operation *op, fv_cudnn_plan *plan) {
     const fv_flatten *d = &op->flatten;
     const fv_cudnn_api *api = &plan->device->api;
-    FV_TRY(fv_cudnn_tensor_create(api, d->n, d->h, d->w, d->c, &plan->tensor[IMAGES]));
-    FV_TRY(fv_cudnn_tensor_create(api, d->n, d->h, d->w, d->c, &plan->tensor[FEATURES]));
-    if (d->order == FV_HWC)
-        return FV_OK;
-    return FV_CUDNN(api, "describe features by channel",
-                    api->tensor_set(plan->tensor[FEATURES], CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, (int)d->n, (int)d->c,
-                                    (int)d->h, (int)d->w));
+    const fv_layout order = d->order == FV_HWC ? FV_NHWC : FV_NCHW;
+    FV_TRY(fv_cudnn_tensor_create(api, FV_NHWC, d->n, d->h, d->w, d->c, &plan->tensor[IMAGES]));
+    return fv_cudnn_tensor_create(api, order, d->n, d->h, d->w, d->c, &plan->tensor[FEATURES]);
 }
 
 static fv_status prepare_flatten(fv_context *context, const fv_operation *op, void **state) {
-    return fv_cudnn_prepare(context, op, describe_flatten, state);
+    return fv_cudnn_prepare(context, op, FV_NHWC, describe_flatten, state);
 }
 
 static fv_status transform(const fv_cudnn_plan *plan, int from, const void *source, int to, void *target) {

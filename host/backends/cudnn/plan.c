@@ -21,7 +21,7 @@ void fv_cudnn_release(void *state) {
     free(plan);
 }
 
-fv_status fv_cudnn_prepare(fv_context *context, const fv_operation *op,
+fv_status fv_cudnn_prepare(fv_context *context, const fv_operation *op, fv_layout layout,
                            fv_status (*describe)(const fv_operation *op, fv_cudnn_plan *plan), void **state) {
     fv_cudnn_device *device = NULL;
     FV_TRY(fv_cudnn_get(context, &device));
@@ -29,6 +29,7 @@ fv_status fv_cudnn_prepare(fv_context *context, const fv_operation *op,
     if (!plan)
         return fv_fail(FV_NO_MEMORY, "cudnn: no memory for a %s", fv_kind_name(op->kind));
     plan->device = device;
+    plan->layout = layout;
     const fv_status status = describe(op, plan);
     if (status == FV_OK)
         *state = plan;

@@ -8,6 +8,7 @@ enum { FV_CUDNN_TENSORS = 2 };
 
 typedef struct fv_cudnn_plan {
     const fv_cudnn_device *device;
+    fv_layout layout; /* of images */
     cudnnTensorDescriptor_t tensor[FV_CUDNN_TENSORS];
     cudnnActivationDescriptor_t activation;
     cudnnOpTensorDescriptor_t elementwise;
@@ -15,7 +16,7 @@ typedef struct fv_cudnn_plan {
 } fv_cudnn_plan;
 
 /* fv_kernel.prepare with a function that creates the descriptors it needs; those it does not stay NULL. */
-fv_status fv_cudnn_prepare(fv_context *context, const fv_operation *op,
+fv_status fv_cudnn_prepare(fv_context *context, const fv_operation *op, fv_layout layout,
                            fv_status (*describe)(const fv_operation *op, fv_cudnn_plan *plan), void **state);
 void fv_cudnn_release(void *state);
 

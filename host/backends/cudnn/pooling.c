@@ -1,4 +1,4 @@
-/* Max and average pooling by cuDNN.
+/* Max and average pooling by cuDNN, in NHWC and, to be compared with, in NCHW.
  *
  * It takes windows without dilation that reach into the image, and padding that is the same before and after. It has no
  * ceil mode. A maximum's forward pass gives y alone and leaves argmax untouched; its backward pass finds the maximum
@@ -52,8 +52,8 @@ static cudnnPoolingMode_t mode(const fv_operation *op) {
 static fv_status describe(const fv_operation *op, fv_cudnn_plan *plan) {
     const fv_pool2d *d = &op->pool;
     const fv_cudnn_api *api = &plan->device->api;
-    FV_TRY(fv_cudnn_tensor_create(api, d->n, d->h, d->w, d->c, &plan->tensor[IMAGES]));
-    FV_TRY(fv_cudnn_tensor_create(api, d->n, fv_pool_p(d), fv_pool_q(d), d->c, &plan->tensor[POOLED]));
+    FV_TRY(fv_cudnn_tensor_create(api, plan->layout, d->n, d->h, d->w, d->c, &plan->tensor[IMAGES]));
+    FV_TRY(fv_cudnn_tensor_create(api, plan->layout, d->n, fv_pool_p(d), fv_pool_q(d), d->c, &plan->tensor[POOLED]));
     FV_TRY(FV_CUDNN(api, "create a pooling descriptor", api->pooling_create(&plan->pooling)));
     return FV_CUDNN(api, "describe a pooling",
                     api->pooling_set(plan->pooling, mode(op), CUDNN_PROPAGATE_NAN, (int)d->r, (int)d->s,
@@ -61,7 +61,11 @@ static fv_status describe(const fv_operation *op, fv_cudnn_plan *plan) {
 }
 
 static fv_status prepare(fv_context *context, const fv_operation *op, void **state) {
-    return fv_cudnn_prepare(context, op, describe, state);
+    return fv_cudnn_prepare(context, op, FV_NHWC, describe, state);
+}
+
+static fv_status prepare_nchw(fv_context *context, const fv_operation *op, void **state) {
+    return fv_cudnn_prepare(context, op, FV_NCHW, describe, state);
 }
 
 static fv_status forward(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) {
@@ -86,17 +90,20 @@ static fv_status backward_data(fv_context *context, const fv_operation *op, void
                                           buffers->at[FV_DY], images, x, &fv_cudnn_zero, images, buffers->at[FV_DX]));
 }
 
-#define ROW(kind_, pass_, omits_, run_)                                                                                \
+#define ROW(kind_, pass_, omits_, run_, name_, prepare_, ...)                                                          \
     {                                                                                                                  \
-        .kind = kind_, .pass = pass_, .dtype = FV_F32, .name = "cudnn", .deterministic = true, .omits = omits_,        \
-        .supports = supports, .prepare = prepare, .release = fv_cudnn_release, .run = run_                             \
+        .kind = kind_, .pass = pass_, .dtype = FV_F32, .name = name_, .deterministic = true, .omits = omits_,          \
+        .supports = supports, .prepare = prepare_, .release = fv_cudnn_release, .run = run_, __VA_ARGS__               \
     }
+#define ROWS(kind, pass, omits, run)                                                                                   \
+    ROW(kind, pass, omits, run, "cudnn", prepare, .layout = FV_NHWC),                                                  \
+        ROW(kind, pass, omits, run, "cudnn_nchw", prepare_nchw, .layout = FV_NCHW, .on_request = true)
 
 const fv_kernel fv_cudnn_pooling_kernels[] = {
-    ROW(FV_MAXPOOL, FV_FORWARD, UINT64_C(1) << FV_ARGMAX, forward),
+    ROWS(FV_MAXPOOL, FV_FORWARD, UINT64_C(1) << FV_ARGMAX, forward),
     /* it looks for the maximum again; which one it takes on a tie is not documented */
-    ROW(FV_MAXPOOL, FV_BACKWARD_DATA, UINT64_C(1) << FV_ARGMAX, backward_data),
-    ROW(FV_AVGPOOL, FV_FORWARD, 0, forward),
-    ROW(FV_AVGPOOL, FV_BACKWARD_DATA, 0, backward_data),
+    ROWS(FV_MAXPOOL, FV_BACKWARD_DATA, UINT64_C(1) << FV_ARGMAX, backward_data),
+    ROWS(FV_AVGPOOL, FV_FORWARD, 0, forward),
+    ROWS(FV_AVGPOOL, FV_BACKWARD_DATA, 0, backward_data),
     FV_KERNELS_END,
 };
