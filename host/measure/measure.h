@@ -39,7 +39,7 @@ double fv_spread(const fv_summary *summary); /* 1 where the median is 0 */
 
 typedef struct fv_timing {
     fv_summary summary;
-    bool settled; /* the spread fell below the noise limit in time */
+    bool settled; /* there are `samples`, and their spread fell below the noise limit in time */
     bool exposed; /* the host was too slow to keep the device busy in some samples: see fv_backend.time */
 } fv_timing;
 
