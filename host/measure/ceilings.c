@@ -1,7 +1,7 @@
 /* Measuring the ceilings.
  *
- * Of a few samples the fastest counts: a ceiling is what the chip can do, not what it usually does among its other work.
- * The data is random, because zeros need less power, and a chip that needs less power runs faster.
+ * Of a few samples the fastest counts: a ceiling is what the chip can do, not what it usually does among its other
+ * work. The data is random, because zeros need less power, and a chip that needs less power runs faster.
  */
 #include "measure/ceilings.h"
 
@@ -82,7 +82,8 @@ static int64_t room(const fv_machine *machine) {
     return (machine->memory > 0 ? machine->memory : GIB) / 8;
 }
 
-/* Between buffers that no cache holds: 1 GiB, or a quarter of that on CPUs and small devices, where it takes as long. */
+/* Between buffers that no cache holds: 1 GiB, or a quarter of that on CPUs and small devices, where that takes as
+ * long. */
 static fv_status measure_copy(const fv_scratch *scratch, const fv_machine *machine, double *rate) {
     const bool large = !scratch->context->backend->host_memory && machine->memory > 8 * GIB;
     int64_t bytes = fv_max(large ? GIB : GIB / 4, 4 * machine->cache);

@@ -4,10 +4,10 @@
  * warm-up samples are taken until there are enough of them, they have run long enough, and they agree: the spread is
  * below the noise limit. If time runs out first, that is said.
  *
- * The time of a call is the samples' median, and what is known of it is the 95 % confidence interval by order statistics,
- * which assumes nothing about their distribution (Hoefler and Belli, "Scientific benchmarking of parallel computing
- * systems", SC15, rule 8). The spread is half the interval's width as a share of the median. Two times differ if
- * their intervals do not overlap.
+ * The time of a call is the samples' median, and what is known of it is the 95 % confidence interval by order
+ * statistics, which assumes nothing about their distribution (Hoefler and Belli, "Scientific benchmarking of parallel
+ * computing systems", SC15, rule 8). The spread is half the interval's width as a share of the median. Two times
+ * differ if their intervals do not overlap.
  */
 #ifndef FOVEA_MEASURE_MEASURE_H
 #define FOVEA_MEASURE_MEASURE_H
@@ -18,9 +18,9 @@ typedef struct fv_protocol {
     int64_t samples; /* at least so many, */
     double least;    /* together at least so long, in seconds, */
     double noise;    /* and until the spread is below this, such as 0.005; */
-    double most; /* but no longer than so many seconds of wall time, once there are `samples`; and no longer than ten
-                        times that, once there are 3 */
-    bool warm;   /* leave the caches as they are */
+    double most;     /* but no longer than so many seconds of wall time, once there are `samples`, */
+                     /* and no longer than ten times that, once there are 3 */
+    bool warm;       /* leave the caches as they are */
 } fv_protocol;
 
 /* 10 samples, 0.5 s, 0.5 %, 3 s, cold. */
@@ -58,8 +58,8 @@ void fv_scratch_release(fv_scratch *scratch);
 fv_status fv_measure(const fv_scratch *scratch, const fv_protocol *protocol, fv_work *work, void *user,
                      fv_timing *timing);
 
-/* The geometric mean of ratios, and the least of them. Start with a zeroed one; the mean of none is 0. What is not above
- * 0 and finite is no ratio, and is not counted. */
+/* The geometric mean of ratios, and the least of them. Start with a zeroed one; the mean of none is 0. What is not
+ * above 0 and finite is no ratio, and is not counted. */
 typedef struct fv_geomean {
     double logarithms, worst;
     int64_t count;

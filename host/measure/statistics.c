@@ -11,8 +11,8 @@ static int by_size(const void *a, const void *b) {
 
 /* The rank, from 1, at which the 95 % interval of the median begins; it ends at count + 1 - rank.
  *
- * The number of samples below the true median is binomial with p = 1/2, whatever their distribution; the interval misses
- * the median if fewer than `rank` of them lie on one of its sides. So from the middle of that distribution we go
+ * The number of samples below the true median is binomial with p = 1/2, whatever their distribution; the interval
+ * misses the median if fewer than `rank` of them lie on one of its sides. So from the middle of that distribution we go
  * outwards until the probability of what was passed is 0.95. For fewer than 6 samples even the ends hold less, and are
  * taken in spite of that. */
 static int64_t interval_rank(int64_t count) {

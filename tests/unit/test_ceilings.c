@@ -5,7 +5,7 @@
 
 static const int64_t MIB = 1024 * 1024;
 
-/* A device that copies 1000 bytes a second, and multiplies as its row says: the clock only counts what work asks for. */
+/* A device that moves 1000 bytes a second, and multiplies as its row says: its clock counts what work asks for. */
 typedef struct device {
     double clock;
     int timed;

@@ -9,8 +9,8 @@
 /* The driver's version, such as "580.82.07"; "" if there is no NVML. */
 void fv_nvml_driver(char *version, unsigned size);
 
-/* The state of the device at a PCI address, as cudaDeviceGetPCIBusId gives it: CUDA's device numbers are not NVML's, for
- * CUDA_VISIBLE_DEVICES means nothing to NVML. Zeros for what it does not tell. */
+/* The state of the device at a PCI address, as cudaDeviceGetPCIBusId gives it: CUDA's device numbers are not NVML's,
+ * which knows nothing of CUDA_VISIBLE_DEVICES. Zeros for what it does not tell. */
 void fv_nvml_conditions(const char *bus, fv_conditions *conditions);
 
 #endif

@@ -8,8 +8,8 @@
  * long the next cover has to be, so that one hiccup of the host (or code that is loaded at a kernel's first call) costs
  * one attempt, and neither the samples nor the cases that follow.
  *
- * What the overwriting leaves in the L2 cache is not yet in memory: the work pays for writing it back, as whatever comes
- * after the work pays for what it leaves there.
+ * What the overwriting leaves in the L2 cache is not yet in memory: the work pays for writing it back, as whatever
+ * comes after the work pays for what it leaves there.
  */
 #include <stdio.h>
 #include <string.h>
