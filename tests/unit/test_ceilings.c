@@ -1,4 +1,6 @@
 /* Ceilings on a made-up device, and the file in which they are kept. */
+#include <time.h>
+
 #include "base/error.h"
 #include "measure/ceilings_cache.h"
 #include "scratch.h"
@@ -322,6 +324,40 @@ static void describes_the_cpu(void **state) {
     assert_string_equal(conditions.throttled, "");
 }
 
+/* ---- this machine's clock and memory ---- */
+
+static fv_status sleep_a_little(void *user) {
+    ++*(int *)user;
+    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    return FV_OK;
+}
+
+static fv_status break_down(void *user) {
+    (void)user;
+    return fv_fail(FV_DEVICE, "it broke");
+}
+
+/* A byte of every line is changed, and none behind the last; the time is the work's. */
+static void times_the_host(void **state) {
+    (void)state;
+    enum { LINE = 64, LINES = 1000 };
+    unsigned char *scratch = calloc(LINES + 1, LINE);
+    double seconds = 0;
+    bool exposed = true;
+    int calls = 0;
+    assert_non_null(scratch);
+    assert_int_equal(fv_host_time(NULL, scratch, LINES * LINE, sleep_a_little, &calls, &seconds, &exposed), FV_OK);
+    assert_int_equal(calls, 1);
+    assert_true(seconds >= 0.002);
+    assert_false(exposed);
+    for (int line = 0; line < LINES; ++line)
+        assert_int_equal(scratch[line * LINE], 1);
+    assert_int_equal(scratch[LINES * LINE], 0);
+    assert_int_equal(fv_host_time(NULL, NULL, 0, sleep_a_little, &calls, &seconds, &exposed), FV_OK); /* warm */
+    EXPECT_FAILURE(fv_host_time(NULL, NULL, 0, break_down, NULL, &seconds, &exposed), FV_DEVICE, "it broke");
+    free(scratch);
+}
+
 /* Large copies are made by several threads: every byte once, none behind the end. */
 static void copies_all(void **state) {
     (void)state;
@@ -352,6 +388,7 @@ int main(void) {
         TEST(does_without_a_place),
         TEST(measures_the_cpu),
         TEST(describes_the_cpu),
+        TEST(times_the_host),
         TEST(copies_all),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
