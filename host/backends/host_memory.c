@@ -1,12 +1,15 @@
 /* Memory of the CPU backends. */
 #include <stdlib.h>
 #include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #include "backends/kernel.h"
 #include "base/checked.h"
 #include "base/error.h"
 
-enum { ALIGNMENT = 256 };
+enum { ALIGNMENT = 256, PARALLEL_BYTES = 8 * 1024 * 1024 };
 
 fv_status fv_host_allocate(fv_context *context, size_t bytes, void **pointer) {
     (void)context;
@@ -45,8 +48,20 @@ fv_status fv_host_fill(fv_context *context, void *device, int byte, size_t bytes
     return FV_OK;
 }
 
+/* One core cannot move as many bytes as the memory can. */
 fv_status fv_host_copy(fv_context *context, void *to, const void *from, size_t bytes) {
     (void)context;
+#ifdef _OPENMP
+    if (bytes >= PARALLEL_BYTES) {
+#pragma omp parallel
+        {
+            const size_t threads = (size_t)omp_get_num_threads(), thread = (size_t)omp_get_thread_num();
+            const size_t share = bytes / threads / ALIGNMENT * ALIGNMENT, begin = thread * share;
+            memcpy((char *)to + begin, (const char *)from + begin, thread + 1 == threads ? bytes - begin : share);
+        }
+        return FV_OK;
+    }
+#endif
     return copy(to, from, bytes);
 }
 

@@ -2,9 +2,10 @@
  *
  * Two ceilings bound every kernel: how fast it can move bytes, and how fast it can multiply. The first is measured by a
  * copy within the device's memory (bytes read plus bytes written), the second by a large matrix product through
- * whatever library there is: the fastest `linear` row. The floor of a case is the larger of its arithmetic at the second
- * rate and its least traffic at the first: no version runs much faster (Williams, Waterman and Patterson, "Roofline",
- * CACM 52(4), 2009). Winograd's and FFT's kernels can go below the floor of their arithmetic.
+ * whatever library there is: the fastest `linear` row in true arithmetic of the dtype. Of a few samples the fastest
+ * counts. The floor of a case is the larger of its arithmetic at the second rate and its least traffic at the first: no
+ * version runs much faster (Williams, Waterman and Patterson, "Roofline", CACM 52(4), 2009). Winograd's and FFT's
+ * kernels can go below the floor of their arithmetic.
  */
 #ifndef FOVEA_MEASURE_CEILINGS_H
 #define FOVEA_MEASURE_CEILINGS_H
@@ -19,9 +20,9 @@ typedef struct fv_ceilings {
     bool cached;                    /* read from the file of an earlier run */
 } fv_ceilings;
 
-/* Measures the ceilings of the context's device, or takes them from $XDG_CACHE_HOME/fovea (~/.cache/fovea), where they are
- * kept under the device's and the libraries' names; `afresh`: measures in any case. A cache that cannot be read or written
- * is no error. CPU backends share the CPU's ceilings, by oneDNN if it is in the build. */
+/* Measures the ceilings of the context's device, or takes them from $XDG_CACHE_HOME/fovea (~/.cache/fovea), where they
+ * are kept under the device's and the libraries' names; `afresh`: measures in any case. A cache that cannot be read or
+ * written is no error. CPU backends share the CPU's ceilings, by oneDNN if it is in the build. */
 fv_status fv_ceilings_get(fv_context *context, bool afresh, fv_ceilings *ceilings);
 
 typedef struct fv_floor {

@@ -71,7 +71,7 @@ fv_status fv_cuda_open_device(fv_context *context, fv_cuda_device *device) {
     /* Not ordered with the default stream, which other code in the process may use. */
     FV_TRY(FV_CUDA("create a stream", cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking)));
     FV_TRY(fv_cuda_staging_create(&device->staging));
-    device->covers = 1;
+    device->timer.covers = 1;
     context->device = device;
     return FV_OK;
 }
@@ -81,6 +81,7 @@ void fv_cuda_close_device(fv_cuda_device *device) {
         (void)cudaStreamSynchronize(device->stream);
     fv_cublas_destroy(device->blas);
     fv_cuda_staging_destroy(&device->staging);
+    fv_cuda_timer_destroy(&device->timer);
     if (device->stream)
         (void)cudaStreamDestroy(device->stream);
     (void)cudaGetLastError();

@@ -24,10 +24,17 @@ typedef struct fv_cuda_staging {
     int next;
 } fv_cuda_staging;
 
+/* What fv_cuda_time keeps from call to call: see timing.c. */
+typedef struct fv_cuda_timer {
+    cudaEvent_t start, begin, end; /* NULL until it is first used */
+    int covers;                    /* how long the host's queuing of the work is to be covered; at least 1 */
+    double pause;                  /* seconds: argument of a queued host function */
+} fv_cuda_timer;
+
 typedef struct fv_cuda_device {
     cudaStream_t stream;
     int ordinal;
-    int covers; /* how often the caches are overwritten before work that is timed: see timing.c; at least 1 */
+    fv_cuda_timer timer;
     fv_cuda_staging staging;
     struct fv_cublas *blas; /* NULL until a linear layer asks for it, see blas.h */
 } fv_cuda_device;
@@ -59,6 +66,7 @@ fv_status fv_cuda_time(fv_context *context, void *scratch, size_t bytes, fv_work
                        bool *exposed);
 void fv_cuda_machine(const fv_context *context, fv_machine *machine);
 void fv_cuda_conditions(const fv_context *context, fv_conditions *conditions);
+void fv_cuda_timer_destroy(fv_cuda_timer *timer);
 
 fv_status fv_cuda_staging_create(fv_cuda_staging *staging);
 void fv_cuda_staging_destroy(fv_cuda_staging *staging);
