@@ -1,16 +1,9 @@
 /* The report of fovea check as JSON. */
-#include <math.h>
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cli/check.h"
-
-/* JSON has no NaN and no infinities. */
-static json_t *number(double value) {
-    if (isfinite(value))
-        return json_real(value);
-    return json_string(isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
-}
 
 json_t *fv_json_extend(json_t *array, json_t *value) {
     if (json_array_append_new(array, value) == 0)
@@ -35,10 +28,10 @@ static json_t *points_json(const fv_verdict *v) {
     json_t *points = json_array();
     for (int i = 0; i < v->points; ++i) {
         const fv_point *p = &v->point[i];
-        points =
-            fv_json_extend(points, json_pack("{s:o, s:o, s:o, s:o, s:o}", "at", coordinates_json(&v->spec, p->index),
-                                             "expected", number(p->expected), "got", number(p->got), "difference",
-                                             number(p->got - p->expected), "bound", number(p->bound)));
+        points = fv_json_extend(points, json_pack("{s:o, s:o, s:o, s:o, s:o}", "at",
+                                                  coordinates_json(&v->spec, p->index), "expected",
+                                                  fv_json_real(p->expected), "got", fv_json_real(p->got), "difference",
+                                                  fv_json_real(p->got - p->expected), "bound", fv_json_real(p->bound)));
     }
     return points;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cli/cli.h"
 #include "cli/table.h"
 
@@ -255,19 +256,6 @@ static void render_csv(const fv_table *table, FILE *out) {
 
 /* ---- JSON ---- */
 
-/* Text that is not UTF-8 keeps only its ASCII. */
-static json_t *json_text(const char *text) {
-    json_t *value = json_string(text);
-    char *ascii = value ? NULL : strdup(text);
-    if (!ascii)
-        return value;
-    for (char *at = ascii; *at; ++at)
-        *at = (unsigned char)*at > 0x7e ? '?' : *at;
-    value = json_string(ascii);
-    free(ascii);
-    return value;
-}
-
 /* null for what is no number, or is none any more after rounding up. */
 static json_t *json_rounded(double real, int digits) {
     char text[NUMBER_SIZE];
@@ -281,7 +269,7 @@ static json_t *json_cell(const fv_column *column, const fv_cell *cell) {
         return json_null();
     switch (column->kind) {
     case FV_CELL_TEXT:
-        return json_text(cell->text);
+        return fv_json_text(cell->text);
     case FV_CELL_COUNT:
         return json_integer(cell->count);
     case FV_CELL_YES_NO:
