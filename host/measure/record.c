@@ -5,12 +5,6 @@
 
 #include "base/error.h"
 
-static const char *const state_names[FV_BENCH_STATES] = {"timed", "wrong", "no memory", "failed"};
-
-const char *fv_bench_state_name(fv_bench_state state) {
-    return (unsigned)state < FV_BENCH_STATES ? state_names[state] : "?";
-}
-
 fv_status fv_bench_record_add(fv_bench_record *record, const fv_bench_row *row) {
     if (record->count == record->capacity) {
         const int64_t capacity = record->capacity ? 2 * record->capacity : 16;

@@ -71,12 +71,26 @@ const fv_bench_row *fv_bench_fastest(const fv_bench_record *record, int64_t begi
 const fv_bench_row *fv_bench_chosen(const fv_bench_record *record, int64_t begin, int64_t end);
 const fv_bench_row *fv_bench_rival(const fv_bench_record *record, int64_t begin, int64_t end, const char *layout);
 
-/* JSON, and back. FV_BAD_INPUT "PATH: what is wrong" for a file that is none of ours. */
+/* JSON, and back. What was measured is written to the last bit, in seconds and bytes; what follows from it (median_us,
+ * tflops, ratio, groups, ...) is written too, for those who read it with other tools, and ignored when it is read.
+ * FV_BAD_INPUT "PATH: what is wrong" for a file that is none of ours. */
 fv_status fv_bench_to_json(const fv_bench_record *record, json_t **json);
+fv_status fv_bench_to_text(const fv_bench_record *record, char **text); /* of the file, from malloc */
 fv_status fv_bench_write(const fv_bench_record *record, const char *path);
-fv_status fv_bench_read(fv_bench_record *record, const char *path);
+fv_status fv_bench_read(fv_bench_record *record, const char *path); /* into a zeroed one, which stays so on failure */
 
 /* ---- summaries ---- */
+
+/* What follows from a row; NAN: nothing does, since it is not timed or there is nothing to divide by. */
+typedef struct fv_bench_figures {
+    double median_us, spread_percent;
+    double tflops, gb_per_s; /* of the floor's FLOP and bytes */
+    double floor_us, percent_of_floor;
+    double rival_us, ratio; /* the rival's time, and that over ours; no ratio for the rival's own rows */
+} fv_bench_figures;
+
+/* `rival` is what the row is compared with, see fv_bench_rival; NULL: nothing. */
+fv_bench_figures fv_bench_figures_of(const fv_bench_row *row, const fv_bench_row *rival);
 
 /* A family's pass in numbers. Ratios are the rival's time over ours: above 1, ours is faster. */
 typedef struct fv_bench_group {
