@@ -121,7 +121,7 @@ static fv_status read_fields(const source *from, const fv_record_field *fields, 
 /* A member that is an object. */
 static fv_status enter(const source *from, const char *key, source *inner) {
     *inner = (source){.path = from->path, .object = json_object_get(from->object, key)};
-    snprintf(inner->where, sizeof inner->where, "%s%s.", from->where, key);
+    fv_append(inner->where, sizeof inner->where, "%s%s.", from->where, key);
     return json_is_object(inner->object) ? FV_OK : refuse(from, key, "an object");
 }
 
@@ -136,7 +136,7 @@ static fv_status enter_element(const source *from, const char *key, size_t index
     char name[40];
     snprintf(name, sizeof name, "%s[%zu]", key, index);
     *inner = (source){.path = from->path, .object = json_array_get(json_object_get(from->object, key), index)};
-    snprintf(inner->where, sizeof inner->where, "%s%s.", from->where, name);
+    fv_append(inner->where, sizeof inner->where, "%s%s.", from->where, name);
     if (!json_is_object(inner->object))
         return fv_fail(FV_BAD_INPUT, "%s: %s%s: expected an object", from->path, from->where, name);
     return FV_OK;

@@ -1,0 +1,27 @@
+/* The rows of a benchmark's record as lines: what the report and the comparison share. */
+#ifndef FOVEA_CLI_BENCH_ROWS_H
+#define FOVEA_CLI_BENCH_ROWS_H
+
+#include "cli/bench.h"
+
+enum { FV_BENCH_NAME_SIZE = 520 };
+
+/* A case in the fewest words: its label, or its text without defaults. */
+void fv_bench_case_name(const fv_bench_row *row, char name[FV_BENCH_NAME_SIZE]);
+
+/* "direct_tile", "direct_tile *" if it is the one that runs by itself, "cudnn cudnn_graph nchw" of a rival. */
+void fv_bench_variant_name(const fv_bench_row *row, char name[FV_BENCH_NAME_SIZE]);
+
+/* A real that may not be known: an empty cell if it is NAN. */
+void fv_bench_table_real(fv_table *table, double real);
+
+/* Says a text in one line: what would move the cursor becomes a blank. */
+void fv_bench_say_plain(const char *text);
+
+/* The rows as a table: for a terminal under a line per case and pass, or in Markdown; and what their marks mean. */
+fv_status fv_bench_say_rows(const fv_bench_record *record, fv_format format);
+
+/* Everything that is known of the rows, as CSV: bench_csv.c. */
+fv_status fv_bench_say_csv(const fv_bench_record *record);
+
+#endif
