@@ -19,8 +19,8 @@ static const double same_ceiling = 0.05;
 
 typedef struct comparison {
     const char *paths[2];
-    fv_bench_record records[2];    /* old and new */
-    fv_bench_fv_bench_pair *pairs; /* see fv_bench_find_pairs */
+    fv_bench_record records[2]; /* old and new */
+    fv_bench_pair *pairs;       /* see fv_bench_find_pairs */
     int64_t count;
     int64_t changes[FV_BENCH_CHANGES];
     char verdict[LINE_SIZE], warning[LINE_SIZE];

@@ -219,14 +219,17 @@ static void add_tally(char line[LINE_SIZE], const tally *t, const char *one, con
               t->first->kernel, name, t->first->pass);
 }
 
-/* Cases of which something of ours is in the record, all passes of an operation together. */
+/* Cases in the record, all passes of one together; a case that is given twice is two. */
 static int64_t count_cases(const fv_bench_record *record) {
+    const fv_bench_row *first = NULL; /* of the case */
     int64_t count = 0;
-    for (int64_t begin = 0, end; begin < record->count; begin = end) {
-        const fv_bench_row *row = &record->rows[begin], *last = begin ? &record->rows[begin - 1] : NULL;
-        end = fv_bench_case_end(record, begin);
-        count += !last || strcmp(row->op, last->op) != 0 || strcmp(row->label, last->label) != 0 ||
-                 !strcmp(row->pass, last->pass);
+    for (int64_t begin = 0; begin < record->count; begin = fv_bench_case_end(record, begin)) {
+        const fv_bench_row *row = &record->rows[begin];
+        if (first && !strcmp(row->op, first->op) && !strcmp(row->label, first->label) &&
+            strcmp(row->pass, first->pass) != 0)
+            continue;
+        first = row;
+        ++count;
     }
     return count;
 }

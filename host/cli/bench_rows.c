@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "ops/op.h"
 
-enum { MOST_COLUMNS = 20, SHORT_NOTE = 44 };
+enum { MOST_COLUMNS = 20, SHORT_NOTE = 28 };
 
 /* ---- texts ---- */
 
@@ -171,7 +171,7 @@ static void put_line(fv_table *table, const layout *l, const fv_bench_row *row, 
         fv_table_text(table, ratio);
     }
     describe_state(row, verified);
-    fv_table_text(table, verified);
+    fv_table_text(table, timed || l->format == FV_FORMAT_MARKDOWN ? verified : ""); /* see say_variant */
     if (l->notes || l->format == FV_FORMAT_MARKDOWN)
         put_note(table, l, row);
 }
