@@ -5,6 +5,12 @@
 #include <float.h>
 #include <math.h>
 
+/* The same but for rounding: there are at most a dozen operations between them, each right to an ulp or two. */
+static void expect_near(double got, double expected) {
+    if (!(fabs(got - expected) <= 16 * DBL_EPSILON * fabs(expected)))
+        fail_msg("%.17g, expected %.17g", got, expected);
+}
+
 /* ---- what is in a record ---- */
 
 static void cases_of_a_record(void **state) {
@@ -52,12 +58,12 @@ static void figures(void **state) {
     fv_bench_record record = record_full();
     const fv_bench_row *row = &record.rows[1], *rival = &record.rows[3];
     fv_bench_figures f = fv_bench_figures_of(row, rival);
-    assert_true(fabs(f.ratio - 0.8) < 1e-12);
-    assert_true(fabs(f.rival_us - 4000) < 1e-9);
-    assert_true(fabs(f.tflops - 2e-12 * 64 * 56 * 56 * 256 * 256 * 9 / 5000e-6) < 1e-9);
-    assert_true(fabs(f.gb_per_s - 1e-9 * (double)row->floor.bytes / 5000e-6) < 1e-9);
-    assert_true(fabs(f.percent_of_floor - 100 * row->floor.seconds / 5000e-6) < 1e-9);
-    assert_true(fabs(f.spread_percent - 0.2) < 1e-9);
+    expect_near(f.ratio, 0.8);
+    expect_near(f.rival_us, 4000);
+    expect_near(f.tflops, 2e-12 * 64 * 56 * 56 * 256 * 256 * 9 / 5000e-6);
+    expect_near(f.gb_per_s, 1e-9 * (double)row->floor.bytes / 5000e-6);
+    expect_near(f.percent_of_floor, 100 * row->floor.seconds / 5000e-6);
+    expect_near(f.spread_percent, 100 * fv_spread(&row->timing.summary));
     assert_true(isnan(fv_bench_figures_of(rival, rival).ratio));
     f = fv_bench_figures_of(&record.rows[2], rival); /* wrong: what it took says nothing */
     assert_true(isnan(f.median_us) && isnan(f.ratio) && isnan(f.tflops) && isnan(f.percent_of_floor));
@@ -86,10 +92,10 @@ static void groups_of_a_record(void **state) {
     assert_string_equal(groups[2].family, "depthwise");
     assert_string_equal(groups[3].family, "maxpool");
     assert_int_equal(groups[0].cases, 2);
-    assert_true(fabs(fv_geomean_value(&groups[0].fastest) - sqrt(0.8 * 0.5)) < 1e-12);
-    assert_true(fabs(fv_geomean_value(&groups[0].chosen) - sqrt(0.625 * 0.5)) < 1e-12);
-    assert_true(fabs(groups[0].fastest.worst - 0.5) < 1e-12);
-    assert_true(fabs(fv_geomean_value(&groups[0].share) - row.floor.seconds / sqrt(5000e-6 * 20000e-6)) < 1e-12);
+    expect_near(fv_geomean_value(&groups[0].fastest), sqrt(0.8 * 0.5));
+    expect_near(fv_geomean_value(&groups[0].chosen), sqrt(0.625 * 0.5));
+    expect_near(groups[0].fastest.worst, 0.5);
+    expect_near(fv_geomean_value(&groups[0].share), row.floor.seconds / sqrt(5000e-6 * 20000e-6));
     assert_int_equal(groups[3].cases, 1);
     assert_int_equal(groups[3].fastest.count, 0); /* without a rival there is no ratio */
     assert_int_equal(groups[3].share.count, 1);
@@ -206,13 +212,14 @@ static void derived_numbers(void **state) {
     const json_t *rows = json_object_get(json, "rows"), *row = json_array_get(rows, 1);
     const json_t *group = json_array_get(json_object_get(json, "groups"), 0);
     assert_string_equal(json_string_value(json_object_get(json, "format")), "fovea-bench-1");
-    assert_true(fabs(json_real_value(json_object_get(row, "median_us")) - 5000) < 1e-6);
-    assert_true(fabs(json_real_value(json_object_get(row, "ratio")) - 0.8) < 1e-9);
-    assert_true(fabs(json_real_value(json_object_get(row, "percent_of_floor")) - 91.59) < 0.01);
+    expect_near(json_real_value(json_object_get(row, "median_us")), 5000);
+    expect_near(json_real_value(json_object_get(row, "ratio")), 0.8);
+    expect_near(json_real_value(json_object_get(row, "percent_of_floor")),
+                100 * record.rows[1].floor.seconds / 5000e-6);
     assert_string_equal(json_string_value(json_object_get(row, "bound")), "compute");
     assert_true(json_is_null(json_object_get(json_array_get(rows, 2), "median_us"))); /* wrong */
     assert_true(json_is_null(json_object_get(json_array_get(rows, 11), "tflops")));   /* a pooling */
-    assert_true(fabs(json_real_value(json_object_get(group, "ratio_of_chosen")) - 0.625) < 1e-9);
+    expect_near(json_real_value(json_object_get(group, "ratio_of_chosen")), 0.625);
     json_decref(json);
     fv_bench_record_release(&record);
 }
@@ -309,11 +316,40 @@ static void other_files(void **state) {
     EXPECT_FAILURE(fv_bench_read(&read, scratch_path("none.json").text), FV_BAD_INPUT, "none.json");
 }
 
+/* No beginning of a record's file is one, and whatever becomes of a byte, reading ends in good order. */
+static void broken_files(void **state) {
+    (void)state;
+    const scratch_name path = scratch_path("broken.json");
+    fv_bench_record record = record_full(), read = {0};
+    char *text;
+    assert_int_equal(fv_bench_to_text(&record, &text), FV_OK);
+    const size_t length = strlen(text);
+    for (size_t cut = 0; cut < length; cut += 97) {
+        scratch_put(path.text, text, cut);
+        EXPECT_FAILURE(fv_bench_read(&read, path.text), FV_BAD_INPUT, "broken.json:", ": no JSON: ");
+    }
+    scratch_put(path.text, text, length);
+    for (size_t at = 0; at < length; at += 31) {
+        static const uint8_t bytes[] = {'0', '"', '-', '\0', 0xff, '\n'};
+        scratch_poke(path.text, at, bytes[at % sizeof bytes]);
+        const fv_status status = fv_bench_read(&read, path.text);
+        if (status != FV_OK)
+            expect_failure(status, FV_BAD_INPUT, (const char *const[]){"broken.json:"}, 1);
+        fv_bench_record_release(&read);
+        scratch_poke(path.text, at, (uint8_t)text[at]);
+    }
+    assert_int_equal(fv_bench_read(&read, path.text), FV_OK);
+    fv_bench_record_release(&read);
+    free(text);
+    fv_bench_record_release(&record);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cases_of_a_record),  cmocka_unit_test(repeated_cases),  cmocka_unit_test(figures),
         cmocka_unit_test(groups_of_a_record), cmocka_unit_test(round_trips),     cmocka_unit_test(odd_records),
         cmocka_unit_test(derived_numbers),    cmocka_unit_test(damaged_members), cmocka_unit_test(other_files),
+        cmocka_unit_test(broken_files),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }
