@@ -55,7 +55,7 @@ static void describe_state(const fv_bench_row *row, char text[96]) {
 static void describe_ratio(double ratio, char text[32]) {
     text[0] = '\0';
     if (!isnan(ratio))
-        snprintf(text, 32, "%6.2fx", ratio);
+        snprintf(text, 32, ratio < 0.1 ? "%7.2gx" : "%7.2fx", ratio);
 }
 
 /* What a library chose to run, and of how many ways. */
@@ -119,7 +119,7 @@ static void lay_out(layout *l, const fv_bench_record *record, fv_format format) 
     add_column(l, "bound", "", FV_CELL_TEXT, 0);
     if (l->rival) {
         add_column(l, "rival_us", l->rival_title, FV_CELL_REAL, 4);
-        add_column(l, "ratio", "  ratio", FV_CELL_TEXT, 0);
+        add_column(l, "ratio", "   ratio", FV_CELL_TEXT, 0);
     }
     add_column(l, "verified", "verified", FV_CELL_TEXT, 0);
     if (l->notes || format == FV_FORMAT_MARKDOWN)

@@ -54,7 +54,7 @@ static void terminal(void **state) {
     assert_in_range(strcspn(rule + 1, "\n"), 100, 160); /* columns that the table takes */
 
     assert_string_equal(line_of(text, "  im2col "), "  im2col                       37       5000         0.20     47.4"
-                                                    "  82.7        91.6  C      4000    0.80x  yes");
+                                                    "  82.7        91.6  C      4000     0.80x  yes");
     free(text);
     fv_bench_record_release(&record);
 }
