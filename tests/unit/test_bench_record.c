@@ -226,8 +226,8 @@ static void derived_numbers(void **state) {
 
 /* ---- damaged files ---- */
 
-/* Writes the full record with `value` (NULL: nothing) in the place of one member: of the whole, of an object of it, or of
- * a row; and reads it. */
+/* Writes the full record with `value` (NULL: nothing) in the place of one member: of the whole, of an object of it, or
+ * of a row; and reads it. */
 static fv_status read_damaged(const char *object, int row, const char *key, json_t *value) {
     const scratch_name path = scratch_path("damaged.json");
     fv_bench_record record = record_full(), read = {0};
