@@ -14,6 +14,7 @@ enum { FV_EXIT_GOOD = 0, FV_EXIT_FAILED = 1, FV_EXIT_USAGE = 2 };
 int fv_command_kernels(int argc, char **argv);
 int fv_command_train(int argc, char **argv);
 int fv_command_check(int argc, char **argv);
+int fv_command_bench(int argc, char **argv);
 int fv_command_matrix(int argc, char **argv);
 
 /* Prints "fovea COMMAND: MESSAGE" with the library's latest message; returns the exit status that goes with the

@@ -15,6 +15,7 @@ static const struct {
 } commands[] = {
     {"train", fv_command_train, "train a digit classifier"},
     {"check", fv_command_check, "cross-check every kernel against the reference and other libraries"},
+    {"bench", fv_command_bench, "time every kernel beside the vendor's best and the chip's limit"},
     {"kernels", fv_command_kernels, "list the kernels of every backend"},
     {"matrix", fv_command_matrix, "write the matrix of a convolution"},
 };
