@@ -2,8 +2,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -192,8 +192,9 @@ static const struct argp parser = {
 
 typedef struct benching {
     const options *options;
+    fv_bench *bench;
     fv_progress progress;
-    int64_t cases;
+    bool begun; /* a variant has been measured */
 } benching;
 
 static bool selects(void *user, const fv_kernel *kernel) {
@@ -211,7 +212,11 @@ static void on_begin(void *user, const fv_bench_row *row) {
 
 static bool on_end(void *user, int64_t case_index) {
     benching *b = user;
-    fv_progress_draw(&b->progress, case_index, b->cases, "cases");
+    fv_context *context = b->bench->context;
+    if (!b->begun) /* not earlier: an idle device rests */
+        context->backend->conditions(context, &b->bench->record->before);
+    b->begun = true;
+    fv_progress_draw(&b->progress, case_index, b->bench->cases->count, "cases");
     return !fv_caught_signal();
 }
 
@@ -246,10 +251,7 @@ static fv_status open_rival(const options *o, const fv_context *context, fv_cont
 
 static void describe_run(const options *o, int argc, char **argv, const fv_context *context, const fv_context *rival,
                          fv_bench_record *record) {
-    const time_t now = time(NULL);
-    struct tm utc;
-    gmtime_r(&now, &utc);
-    strftime(record->date, sizeof record->date, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    fv_clock_date(record->date);
     snprintf(record->version, sizeof record->version, "%s", FV_VERSION);
     snprintf(record->commit, sizeof record->commit, "%s", fv_commit());
     snprintf(record->backend, sizeof record->backend, "%s", fv_context_backend(context));
@@ -286,6 +288,7 @@ static fv_status measure(options *o, int argc, char **argv, fv_bench_record *rec
                       .user = &b,
                       .record = record};
     fv_status status;
+    b.bench = &bench;
     FV_TRY_GOTO(status, fv_context_create(o->backend ? o->backend : "auto", &context_options, &bench.context), done);
     FV_TRY_GOTO(status, open_rival(o, bench.context, &bench.rival), done);
     FV_TRY_GOTO(status, gather_cases(o, record), done);
@@ -293,9 +296,7 @@ static fv_status measure(options *o, int argc, char **argv, fv_bench_record *rec
     fv_catch_signals();
     fv_catch_crashes();
     FV_TRY_GOTO(status, fv_ceilings_get(bench.context, o->measure_ceilings, &record->ceilings), done);
-    b.cases = o->cases.count;
     fv_progress_begin(&b.progress);
-    bench.context->backend->conditions(bench.context, &record->before);
     status = fv_bench_run(&bench);
     bench.context->backend->conditions(bench.context, &record->after);
     fv_progress_clear(&b.progress);

@@ -274,6 +274,19 @@ static void say_unsupported(const fv_bench_record *record) {
     fv_say("\n");
 }
 
+/* No kernel can do less than the floor asks, unless it does less arithmetic than it seems to. */
+static void say_doubts(const fv_bench_record *record) {
+    int64_t faster = 0;
+    for (int64_t i = 0; i < record->count; ++i) {
+        const fv_bench_row *row = &record->rows[i];
+        faster += row->state == FV_BENCH_TIMED && row->timing.summary.high < row->floor.seconds;
+    }
+    if (faster)
+        fv_say("\n%" PRId64 " variant%s faster than the floor: the ceilings were measured on a busy machine "
+               "(--measure-ceilings: again), or arithmetic is saved, as by Winograd\n",
+               faster, faster == 1 ? " is" : "s are");
+}
+
 /* ---- the whole ---- */
 
 static fv_status say_json(const fv_bench_record *record) {
@@ -294,6 +307,7 @@ fv_status fv_bench_print(const fv_bench_record *record, fv_format format) {
         FV_TRY(fv_bench_say_rows(record, format));
     FV_TRY(say_groups(record, format));
     say_unsupported(record);
+    say_doubts(record);
     say_verdict(record, format);
     return FV_OK;
 }

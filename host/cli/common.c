@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "cli/cli.h"
 
@@ -99,19 +99,13 @@ const char *fv_default_data(char *buffer, size_t size) {
     return here;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 void fv_progress_begin(fv_progress *progress) {
-    *progress = (fv_progress){.terminal = isatty(STDERR_FILENO) != 0, .start = now()};
+    *progress = (fv_progress){.terminal = isatty(STDERR_FILENO) != 0, .start = fv_clock_seconds()};
 }
 
 void fv_progress_draw(fv_progress *progress, int64_t done, int64_t all, const char *unit) {
     enum { WIDTH = 30 };
-    const double time = now();
+    const double time = fv_clock_seconds();
     if (!progress->terminal || (time - progress->drawn < 0.1 && done < all))
         return;
     progress->drawn = time;

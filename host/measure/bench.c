@@ -125,6 +125,7 @@ static fv_status measure_ours(subject *s, int *measured, char reason[320]) {
             fv_variant variant = {.kernels = {kernel}, .count = 1};
             fv_bench_row row = blank_row(s, context);
             row.chosen = kernel == chosen;
+            row.yardstick = kernel->on_request;
             status = measure(s, context, &variant, &row);
             refusal = fv_error_message();
         }
@@ -184,6 +185,8 @@ static fv_status keep_failure(subject *s, fv_status status) {
     row.state = status == FV_NO_MEMORY ? FV_BENCH_NO_MEMORY : FV_BENCH_FAILED;
     snprintf(row.kernel, sizeof row.kernel, "all");
     set_layout(&row, FV_NHWC);
+    if (s->bench->on_begin)
+        s->bench->on_begin(s->bench->user, &row);
     snprintf(row.reason, sizeof row.reason, "%.*s", (int)sizeof row.reason - 1, fv_error_message());
     return keep(s, &row);
 }

@@ -48,7 +48,7 @@ const fv_bench_row *fv_bench_fastest(const fv_bench_record *record, int64_t begi
     const fv_bench_row *fastest = NULL;
     for (int64_t i = begin; i < end; ++i) {
         const fv_bench_row *row = &record->rows[i];
-        if (!row->rival && row->state == FV_BENCH_TIMED &&
+        if (!row->rival && !row->yardstick && row->state == FV_BENCH_TIMED &&
             (!fastest || row->timing.summary.median < fastest->timing.summary.median))
             fastest = row;
     }

@@ -26,6 +26,7 @@ typedef struct fv_bench_row {
     char layout[8];               /* "nhwc" or "nchw" */
     bool rival;                   /* of the backend that is compared with, not ours */
     bool chosen;                  /* the row that runs when nobody asks for another */
+    bool yardstick;               /* of ours: it is never chosen, being in other arithmetic or another layout */
     fv_bench_state state;
     char reason[320]; /* of a state other than timed; or what else is to be said; "" */
     bool verified;    /* compared and right; false with state timed: nothing could be said (no bound) */
@@ -65,7 +66,7 @@ void fv_bench_record_release(fv_bench_record *record);
 /* Rows of the same case, pass and dtype lie together: the one behind the last that belongs to the case of `begin`. */
 int64_t fv_bench_case_end(const fv_bench_record *record, int64_t begin);
 
-/* Within such a case: the fastest timed row of ours, the one that is chosen, and the rival's fastest in a layout; NULL:
+/* Within such a case: the fastest timed row of ours that is no yardstick, the one that is chosen, and the rival's fastest in a layout; NULL:
  * none. A rival's row counts if it was timed and is not wrong. */
 const fv_bench_row *fv_bench_fastest(const fv_bench_record *record, int64_t begin, int64_t end);
 const fv_bench_row *fv_bench_chosen(const fv_bench_record *record, int64_t begin, int64_t end);

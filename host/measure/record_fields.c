@@ -78,6 +78,7 @@ const fv_record_field fv_record_row_fields[] = {
     {"layout", FV_RECORD_NAME, ROW(layout), layouts},
     {"rival", FV_RECORD_YES_NO, ROW(rival), NULL},
     {"chosen", FV_RECORD_YES_NO, ROW(chosen), NULL},
+    {"yardstick", FV_RECORD_YES_NO, ROW(yardstick), NULL},
     {"ways", FV_RECORD_COUNT, ROW(ways), NULL},
     {"state", FV_RECORD_CHOICE, ROW(state), states},
     {"reason", FV_RECORD_TEXT, ROW(reason), NULL},

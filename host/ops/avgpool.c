@@ -71,6 +71,7 @@ const fv_op_info fv_avgpool_info = {
     .signature = signature,
     .macs = fv_no_macs,
     .reduction = reduction,
+    .needed = fv_pool_needed,
     .integral = true,
     .exactness = exactness,
 };

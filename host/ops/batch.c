@@ -45,6 +45,12 @@ static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
     return role == FV_LABELS ? 0 : 2;
 }
 
+/* Of the data set only the batch. */
+static int64_t needed(const fv_operation *op, fv_pass pass, fv_role role) {
+    (void)pass;
+    return op->batch.n * (role == FV_IMAGES ? op->batch.elements : 1);
+}
+
 const fv_op_info fv_batch_info = {
     .name = "batch",
     .example = "batch n=1 items=1 elements=1",
@@ -54,4 +60,5 @@ const fv_op_info fv_batch_info = {
     .signature = signature,
     .macs = macs,
     .reduction = reduction,
+    .needed = needed,
 };

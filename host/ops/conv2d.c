@@ -54,5 +54,6 @@ const fv_op_info fv_conv2d_info = {
     .signature = signature,
     .macs = macs,
     .reduction = reduction,
+    .needed = fv_window_needed,
     .integral = true,
 };

@@ -54,5 +54,6 @@ const fv_op_info fv_maxpool_info = {
     .signature = signature,
     .macs = fv_no_macs,
     .reduction = reduction,
+    .needed = fv_pool_needed,
     .integral = true,
 };

@@ -53,6 +53,9 @@ typedef struct fv_op_info {
     /* Number of terms summed into one element of output `role`: the K of the error bound. 0: the result is exact, it
      * only selects or copies. */
     int64_t (*reduction)(const fv_operation *op, fv_pass pass, fv_role role);
+    /* Elements of input `role` that the results depend on: a 1x1 window of stride 2 skips three pixels in four. NULL: all
+     * of every input. */
+    int64_t (*needed)(const fv_operation *op, fv_pass pass, fv_role role);
     bool integral; /* integer inputs give exact outputs: sums of products, or selections */
     /* How exact. NULL: sums of `reduction` products of two integers. */
     fv_exactness (*exactness)(const fv_operation *op, fv_pass pass);
@@ -129,6 +132,9 @@ int64_t fv_axis_span(const fv_axis *axis);
  * fit. */
 int64_t fv_axis_output(const fv_axis *axis);
 
+/* Input pixels, without padding, under a tap of some window. Of very long dilated axes: all, which is nearly so. */
+int64_t fv_axis_reached(const fv_axis *axis);
+
 /* Checks that the members of an axis are in range; `which` is "height" or "width". */
 fv_status fv_axis_range(const char *name, const char *which, const fv_axis *axis);
 
@@ -163,6 +169,10 @@ fv_axis fv_window_horizontal(const fv_window2d *window);
 fv_status fv_pool_validate(const char *name, const fv_pool2d *pool);
 fv_axis fv_pool_vertical(const fv_pool2d *pool);
 fv_axis fv_pool_horizontal(const fv_pool2d *pool);
+
+/* fv_op_info.needed of operations whose windows lie on x. */
+int64_t fv_window_needed(const fv_operation *op, fv_pass pass, fv_role role);
+int64_t fv_pool_needed(const fv_operation *op, fv_pass pass, fv_role role);
 
 /* All checks of conv2d and conv2d_unshared; and the products of these and conv2d_deformable, as many in every pass. */
 fv_status fv_convolution_validate(const char *name, const fv_window2d *window, int64_t k, int64_t groups, int64_t bias);

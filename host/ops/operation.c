@@ -209,9 +209,13 @@ int64_t fv_operation_macs(const fv_operation *op, fv_pass pass) {
 int64_t fv_operation_bytes(const fv_operation *op, fv_pass pass) {
     fv_tensor_spec specs[FV_MAX_SPECS];
     const int count = fv_operation_signature(op, pass, specs);
+    const fv_op_info *info = fv_op_info_of(op->kind);
     int64_t bytes = 0;
     for (int i = 0; i < count; ++i)
-        bytes += (int64_t)fv_spec_bytes(&specs[i]) * (specs[i].direction == FV_INOUT ? 2 : 1);
+        if (specs[i].direction == FV_IN && info->needed)
+            bytes += info->needed(op, pass, specs[i].role) * (int64_t)fv_dtype_size(specs[i].dtype);
+        else
+            bytes += (int64_t)fv_spec_bytes(&specs[i]) * (specs[i].direction == FV_INOUT ? 2 : 1);
     return bytes;
 }
 

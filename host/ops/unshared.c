@@ -58,5 +58,6 @@ const fv_op_info fv_unshared_info = {
     .signature = signature,
     .macs = macs,
     .reduction = reduction,
+    .needed = fv_window_needed,
     .integral = true,
 };

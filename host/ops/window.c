@@ -193,3 +193,52 @@ int64_t fv_maxpool_q(const fv_maxpool *d) {
 fv_dtype fv_maxpool_argmax(const fv_maxpool *d) {
     return fv_pool_argmax((const fv_pool2d *)d);
 }
+
+/* Of the first `count` pixels of the padded input, those under windows without gaps. */
+static int64_t covered(const fv_axis *axis, int64_t outputs, int64_t count) {
+    if (axis->filter >= axis->stride)
+        return fv_min(count, (outputs - 1) * axis->stride + axis->filter);
+    const int64_t windows = fv_min(count / axis->stride, outputs);
+    return windows * axis->filter + (windows < outputs ? fv_min(count % axis->stride, axis->filter) : 0);
+}
+
+static bool is_reached(const fv_axis *axis, int64_t outputs, int64_t pixel) {
+    for (int64_t tap = 0; tap < axis->filter && tap * axis->dilation <= pixel; ++tap) {
+        const int64_t begin = pixel - tap * axis->dilation; /* of the window that has it under this tap */
+        if (begin % axis->stride == 0 && begin / axis->stride < outputs)
+            return true;
+    }
+    return false;
+}
+
+int64_t fv_axis_reached(const fv_axis *axis) {
+    enum { MOST_STEPS = 1 << 22 };
+    const int64_t outputs = fv_axis_output(axis), end = axis->pad_before + axis->input;
+    int64_t reached = 0;
+    if (axis->filter == 1 || axis->dilation == 1)
+        return covered(axis, outputs, end) - covered(axis, outputs, axis->pad_before);
+    if (axis->input > MOST_STEPS / axis->filter)
+        return axis->input; /* nearly */
+    for (int64_t pixel = axis->pad_before; pixel < end; ++pixel)
+        reached += is_reached(axis, outputs, pixel);
+    return reached;
+}
+
+/* The elements of an input, or only those under windows where that is x. */
+static int64_t needed(const fv_operation *op, fv_pass pass, fv_role role, const fv_axis *vertical,
+                      const fv_axis *horizontal) {
+    fv_tensor_spec spec;
+    if (role == FV_X)
+        return op->window.n * op->window.c * fv_axis_reached(vertical) * fv_axis_reached(horizontal);
+    return fv_operation_tensor(op, pass, role, &spec) ? fv_shape_elements(&spec.shape) : 0;
+}
+
+int64_t fv_window_needed(const fv_operation *op, fv_pass pass, fv_role role) {
+    const fv_axis vertical = fv_window_vertical(&op->window), horizontal = fv_window_horizontal(&op->window);
+    return needed(op, pass, role, &vertical, &horizontal);
+}
+
+int64_t fv_pool_needed(const fv_operation *op, fv_pass pass, fv_role role) {
+    const fv_axis vertical = fv_pool_vertical(&op->pool), horizontal = fv_pool_horizontal(&op->pool);
+    return needed(op, pass, role, &vertical, &horizontal);
+}

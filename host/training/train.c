@@ -7,11 +7,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <fovea/training.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "network/session.h"
 #include "training/schedule.h"
@@ -25,12 +25,6 @@ fv_training_options fv_training_defaults(void) {
                                  .beta1 = 0.7,
                                  .beta2 = 0.9,
                                  .seed = 1};
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 /* Everything that training keeps besides the model. */
@@ -239,7 +233,7 @@ static fv_status evaluate(fv_model *model, const fv_dataset *data, int64_t *corr
 
 static fv_status run_epoch(trainer *t, int64_t number, fv_training_result *result) {
     fv_context *context = t->model->context;
-    const double start = now();
+    const double start = fv_clock_seconds();
     const int64_t images = t->train->count, first_step = result->steps;
     int64_t done;
     fv_shuffle(t->host_order, images, t->options->seed, number);
@@ -248,7 +242,8 @@ static fv_status run_epoch(trainer *t, int64_t number, fv_training_result *resul
     FV_TRY(run_steps(t, result, &done));
     FV_TRY(context->backend->synchronize(context));
 
-    fv_epoch epoch = {.epoch = number, .steps = result->steps, .seconds = now() - start, .test_accuracy = NAN};
+    fv_epoch epoch = {
+        .epoch = number, .steps = result->steps, .seconds = fv_clock_seconds() - start, .test_accuracy = NAN};
     epoch.images_per_second = epoch.seconds > 0 ? (double)done / epoch.seconds : 0;
     result->seconds += epoch.seconds;
     FV_TRY(collect(t, first_step, done, &epoch));

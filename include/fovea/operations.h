@@ -443,7 +443,8 @@ FV_API int fv_operation_signature(const fv_operation *operation, fv_pass pass, f
 /* Multiply-accumulates of one pass, counting taps in the padding (as the field does). A FLOP count is twice that. */
 FV_API int64_t fv_operation_macs(const fv_operation *operation, fv_pass pass);
 
-/* The least traffic of one pass in bytes: every input read once, every output written once. */
+/* The least traffic of one pass in bytes: every input element that results depend on is read once, every output written
+ * once. */
 FV_API int64_t fv_operation_bytes(const fv_operation *operation, fv_pass pass);
 
 /* Output height and width, of any operation with a window (conv2d, conv2d_separable, conv2d_spatial, conv2d_unshared,

@@ -302,6 +302,44 @@ static void costs(void **state) {
     assert_int_equal(fv_operation_bytes(&op, FV_FORWARD), 4 * (7 * 10 + 3)); /* w, m, v both ways; dw; rates */
 }
 
+/* What results do not depend on need not be read. */
+static void skipped_pixels(void **state) {
+    (void)state;
+    fv_operation op;
+    /* ResNet's projection reads one pixel in four; its gradient is zero in the others, and is written there. */
+    assert_int_equal(fv_operation_parse("conv2d n=50 c=256 h=56 w=56 k=512 kernel=1x1 stride=2", &op), FV_OK);
+    const int64_t y = 50LL * 28 * 28 * 512, w = 256 * 512;
+    assert_int_equal(fv_operation_bytes(&op, FV_FORWARD), 4 * (50LL * 28 * 28 * 256 + w + y));
+    assert_int_equal(fv_operation_bytes(&op, FV_BACKWARD_WEIGHTS), 4 * (50LL * 28 * 28 * 256 + w + y));
+    assert_int_equal(fv_operation_bytes(&op, FV_BACKWARD_DATA), 4 * (50LL * 56 * 56 * 256 + w + y));
+    assert_int_equal(fv_operation_parse("batch n=256 items=60000 elements=784", &op), FV_OK);
+    assert_int_equal(fv_operation_bytes(&op, FV_FORWARD), 256 * (784 + 1 + 4 + 784 * 4 + 4));
+}
+
+/* Against looking under every tap of every window. */
+static void reached_pixels(void **state) {
+    (void)state;
+    const int64_t pads[] = {0, 1, 4};
+    for (int i = 0; i < 9 * 4 * 5 * 4 * 9; ++i) {
+        fv_axis axis = {.input = 1 + i % 9,
+                        .filter = 1 + i / 9 % 4,
+                        .stride = 1 + i / 36 % 5,
+                        .dilation = 1 + i / 180 % 4,
+                        .pad_before = pads[i / 720 % 3],
+                        .pad_after = pads[i / 2160]};
+        bool under[9] = {false};
+        int64_t expected = 0;
+        for (int64_t window = 0; window < fv_axis_output(&axis); ++window)
+            for (int64_t tap = 0; tap < axis.filter; ++tap) {
+                const int64_t pixel = window * axis.stride + tap * axis.dilation - axis.pad_before;
+                if (pixel >= 0 && pixel < axis.input && !under[pixel])
+                    under[pixel] = ++expected > 0;
+            }
+        if (fv_axis_output(&axis) > 0)
+            assert_int_equal(fv_axis_reached(&axis), expected);
+    }
+}
+
 /* Terms in the sum behind one element of the output, by hand. */
 static void reductions(void **state) {
     (void)state;
@@ -363,6 +401,8 @@ int main(void) {
         cmocka_unit_test(dilated_spans),
         cmocka_unit_test(shapes),
         cmocka_unit_test(costs),
+        cmocka_unit_test(skipped_pixels),
+        cmocka_unit_test(reached_pixels),
         cmocka_unit_test(reductions),
         cmocka_unit_test(argmax_width),
     };
