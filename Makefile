@@ -15,12 +15,14 @@
 
 # package:what shows that it is there (a command, or a header), however it was installed
 NEEDS := build-essential:c++ cmake:cmake ninja-build:ninja pkg-config:pkg-config zlib1g-dev:zlib.h \
-  libjansson-dev:jansson.h libdnnl-dev:oneapi/dnnl/dnnl.h libcmocka-dev:cmocka.h gnuplot-nox:gnuplot
+  libjansson-dev:jansson.h libdnnl-dev:oneapi/dnnl/dnnl.h libcmocka-dev:cmocka.h
 PREFIX ?= /usr/local
 WERROR ?= OFF
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: build train test check bench results sanitize mutate deps install clean
+
+test bench: NEEDS += gnuplot-nox:gnuplot
 
 build: deps
 	cmake --preset release -G Ninja -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DFOVEA_WERROR=$(WERROR)
@@ -40,7 +42,7 @@ check: build
 	build/fovea check
 
 bench: build
-	build/fovea bench --suite digits
+	build/fovea bench --suite digits --most 1
 
 results: build
 	bash benchmarks/results.sh build/fovea
