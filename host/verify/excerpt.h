@@ -27,7 +27,7 @@ typedef struct fv_excerpt {
 typedef struct fv_proof {
     fv_outcome outcome; /* passed, failed, or skipped if there is no bound for the kernel's arithmetic */
     char reason[320];   /* one line; "" if passed */
-    int64_t compared;   /* elements, over all outputs */
+    int64_t compared;   /* elements, over all outputs; those elsewhere that are NaN are among them */
     int64_t wrong;      /* of them beyond their bound, or poison anywhere */
     double worst;       /* largest |error| / bound */
 } fv_proof;

@@ -11,10 +11,11 @@
 /* What is wrong with one output. No right result is NaN, as the inputs are finite; and poison is NaN in floating-point
  * tensors. Others are compared whole. */
 typedef struct faults {
-    int64_t nan;       /* NaN anywhere, */
-    int64_t unwritten; /* those of them that are poison */
-    int64_t wrong;     /* other elements of the excerpt beyond their bounds */
-    fv_point first;    /* of those; the index is that in the whole tensor */
+    int64_t nan;          /* NaN anywhere, */
+    int64_t nan_compared; /* those of them that lie in the excerpt, */
+    int64_t unwritten;    /* and those that are poison */
+    int64_t wrong;        /* other elements of the excerpt beyond their bounds */
+    fv_point first;       /* of those; the index is that in the whole tensor */
 } faults;
 
 static bool is_real(fv_dtype dtype) {
@@ -48,9 +49,10 @@ static fv_status compare(fv_excerpt *excerpt, int i, unsigned notes, const void 
         const int64_t place = fv_excerpt_locate(excerpt, i, e);
         const fv_point point = {place, fv_wide_element(part->dtype, results, e), fv_element(part->dtype, data, place),
                                 bounds[e]};
-        if (fv_compare(tally, part->dtype, point.expected, point.got, point.bound) || isnan(point.got))
-            continue;
-        if (found->wrong++ == 0)
+        const bool right = fv_compare(tally, part->dtype, point.expected, point.got, point.bound);
+        if (isnan(point.got))
+            ++found->nan_compared;
+        else if (!right && found->wrong++ == 0)
             found->first = point;
     }
     return FV_OK;
@@ -114,6 +116,7 @@ fv_status fv_excerpt_judge(fv_excerpt *excerpt, const fv_kernel *kernel, const f
         if (proof->wrong == 0 && found.wrong + found.nan > 0)
             say_faults(excerpt, i, &found, proof->reason, sizeof proof->reason);
         proof->wrong += found.wrong + found.nan;
+        tally.compared += found.nan - found.nan_compared;
     }
     judge(proof, &tally, refusal);
     return FV_OK;

@@ -122,6 +122,28 @@ static void arithmetic_without_a_bound_is_skipped(void **state) {
     proof = prove(&excerpt, 0, FV_NOTE_FFT, outputs);
     expect_proof(&proof, FV_FAILED, "3 of 2025 elements of y are NaN, 3 of them poison");
     assert_int_equal(proof.wrong, 3);
+    assert_int_equal(proof.compared, 3);
+    release_outputs(outputs);
+    fv_excerpt_end(&excerpt);
+}
+
+/* Nothing was written: more is wrong than the excerpt has elements, but not more than was looked at. */
+static void wrong_elements_are_among_the_compared(void **state) {
+    (void)state;
+    fv_excerpt excerpt = begin("conv2d n=9 c=8 h=7 w=7 k=9 kernel=3x3", FV_FORWARD, 40000, "n=3 of 9, k=7 of 9");
+    void *outputs[FV_MAX_SPECS];
+    make_outputs(&excerpt, outputs);
+    float *y = outputs[excerpt.count - 1];
+    memset(y, 0xFF, 2025 * sizeof *y);
+    fv_proof proof = prove(&excerpt, 0, 0, outputs);
+    expect_proof(&proof, FV_FAILED, "2025 of 2025 elements of y are NaN, 2025 of them poison");
+    assert_int_equal(proof.wrong, 2025);
+    assert_int_equal(proof.compared, 2025);
+    for (int e = 1; e < 2025; ++e)
+        y[e] = 1e6f;
+    proof = prove(&excerpt, 0, 0, outputs);
+    assert_int_equal(proof.wrong, 525);
+    assert_int_equal(proof.compared, 525);
     release_outputs(outputs);
     fv_excerpt_end(&excerpt);
 }
@@ -199,6 +221,7 @@ int main(void) {
         cmocka_unit_test(scopes_say_what_is_compared),
         cmocka_unit_test(choices_are_spread),
         cmocka_unit_test(arithmetic_without_a_bound_is_skipped),
+        cmocka_unit_test(wrong_elements_are_among_the_compared),
         cmocka_unit_test(notes_choose_the_bounds),
         cmocka_unit_test(zeros_are_mistrusted),
         cmocka_unit_test(omitted_tensors_are_left_out),
