@@ -1,7 +1,8 @@
 #include "measure/problem.h"
 
+#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "verify/guard.h"
@@ -31,11 +32,15 @@ static fv_status send_input(const fv_problem *problem, int i) {
 
 fv_status fv_problem_begin(fv_problem *problem, fv_context *context, fv_excerpt *excerpt, fv_layout layout) {
     *problem = (fv_problem){.context = context, .excerpt = excerpt, .layout = layout};
-    for (int i = 0; i < excerpt->count; ++i) {
+    for (int i = 0; i < excerpt->count; ++i)
         FV_TRY(context->backend->allocate(context, fv_spec_bytes(&excerpt->specs[i]), &problem->device[i]));
-        if (excerpt->specs[i].direction != FV_OUT)
+    return fv_problem_refresh(problem);
+}
+
+fv_status fv_problem_refresh(const fv_problem *problem) {
+    for (int i = 0; i < problem->excerpt->count; ++i)
+        if (problem->excerpt->specs[i].direction != FV_OUT)
             FV_TRY(send_input(problem, i));
-    }
     return FV_OK;
 }
 
@@ -78,7 +83,7 @@ static fv_status poison(const fv_run *run) {
     return backend->fill(problem->context, run->buffers.workspace, FV_POISON, run->call->workspace);
 }
 
-/* Copies an output to the host, in NHWC. */
+/* Copies a tensor to the host, in NHWC. */
 static fv_status fetch(const fv_problem *problem, int i, void **output) {
     const fv_tensor_spec *spec = &problem->excerpt->specs[i];
     const size_t bytes = fv_spec_bytes(spec);
@@ -109,6 +114,29 @@ static fv_status run_once(fv_run *run, bool *ran) {
     return status == FV_MISMATCH || status == FV_DEVICE ? FV_OK : status;
 }
 
+/* Inputs have to be what they were. If they are not, they are made so again, for others to run on. */
+static fv_status check_input(const fv_problem *problem, int i, fv_proof *proof) {
+    const fv_tensor_spec *spec = &problem->excerpt->specs[i];
+    const size_t size = fv_dtype_size(spec->dtype), bytes = fv_spec_bytes(spec);
+    const char *expected = problem->excerpt->image[i];
+    void *input = NULL;
+    const fv_status status = fetch(problem, i, &input);
+    int64_t changed = 0;
+    if (status == FV_OK && memcmp(input, expected, bytes) != 0)
+        for (size_t at = 0; at < bytes; at += size)
+            changed += memcmp((const char *)input + at, expected + at, size) != 0;
+    fv_host_deallocate(NULL, input);
+    if (changed == 0)
+        return status;
+    proof->outcome = FV_FAILED;
+    if (proof->wrong == 0)
+        snprintf(proof->reason, sizeof proof->reason, "wrote to %" PRId64 " elements of its input %s", changed,
+                 fv_role_name(spec->role));
+    proof->wrong += changed;
+    proof->compared += changed;
+    return send_input(problem, i);
+}
+
 fv_status fv_run_prove(fv_run *run, fv_proof *proof) {
     fv_excerpt *excerpt = run->problem->excerpt;
     void *outputs[FV_MAX_SPECS] = {NULL};
@@ -125,7 +153,11 @@ fv_status fv_run_prove(fv_run *run, fv_proof *proof) {
         if (written(run, i))
             FV_TRY_GOTO(status, fetch(run->problem, i, &outputs[i]), done);
     const fv_numerics numerics = fv_call_numerics(run->call);
-    status = fv_excerpt_judge(excerpt, run->call->kernel, &numerics, (const void *const *)outputs, proof);
+    FV_TRY_GOTO(status, fv_excerpt_judge(excerpt, run->call->kernel, &numerics, (const void *const *)outputs, proof),
+                done);
+    for (int i = 0; i < excerpt->count; ++i)
+        if (excerpt->specs[i].direction == FV_IN)
+            FV_TRY_GOTO(status, check_input(run->problem, i, proof), done);
 done:
     for (int i = 0; i < excerpt->count; ++i)
         fv_host_deallocate(NULL, outputs[i]);

@@ -17,6 +17,9 @@ typedef struct fv_problem {
 fv_status fv_problem_begin(fv_problem *problem, fv_context *context, fv_excerpt *excerpt, fv_layout layout);
 void fv_problem_end(fv_problem *problem);
 
+/* Sends the inputs again: kernels that were not proved have run on them. */
+fv_status fv_problem_refresh(const fv_problem *problem);
+
 /* A call on a problem's tensors, ready to be run: with workspace of its own. Release it in any case. */
 typedef struct fv_run {
     const fv_problem *problem;
@@ -26,7 +29,7 @@ typedef struct fv_run {
 fv_status fv_run_begin(fv_run *run, const fv_problem *problem, const fv_call *call);
 void fv_run_end(fv_run *run);
 
-/* Runs the call on poisoned outputs and judges them. A call that fails to run, FV_MISMATCH or FV_DEVICE, is a failure. */
+/* Runs the call on poisoned outputs and judges them; inputs that it wrote to are wrong, too. A call that fails to run, FV_MISMATCH or FV_DEVICE, is a failure. */
 fv_status fv_run_prove(fv_run *run, fv_proof *proof);
 
 /* Times it. */

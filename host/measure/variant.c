@@ -97,7 +97,9 @@ static fv_status rank(const fv_variant *variant, ways *list) {
     }
     list->count = kept;
     qsort(list->items, (size_t)kept, sizeof *list->items, by_time);
-    if (kept > 0 || first == FV_OK)
+    if (kept > 0)
+        return fv_problem_refresh(variant->problem);
+    if (first == FV_OK)
         return FV_OK;
     fv_error_restore(message);
     return first;
@@ -115,26 +117,39 @@ static void describe(fv_bench_row *row, const fv_call *call) {
     row->workspace = call->workspace;
 }
 
-/* Proves one way, and times it if it is right. */
-static fv_status prove_and_time(const fv_variant *variant, const way *chosen, fv_bench_row *row) {
-    fv_call call;
-    fv_run run;
+/* Proves the run, and says in the row what came of it. */
+static fv_status prove(const fv_variant *variant, fv_run *run, fv_bench_row *row) {
     fv_proof proof;
-    fv_status status;
-    FV_TRY_GOTO(status, open_way(variant, chosen, &call, &run), done);
-    describe(row, &call);
-    FV_TRY_GOTO(status, fv_run_prove(&run, &proof), done);
+    FV_TRY(fv_run_prove(run, &proof));
     snprintf(row->scope, sizeof row->scope, "%s", variant->problem->excerpt->scope);
     row->compared = proof.compared;
     row->wrong = proof.wrong;
-    row->worst = proof.worst;
+    row->worst = proof.worst > row->worst ? proof.worst : row->worst;
     row->verified = proof.outcome == FV_PASSED;
-    if (proof.outcome == FV_FAILED) {
-        set_state(row, proof.compared ? FV_BENCH_WRONG : FV_BENCH_FAILED, proof.reason);
+    const fv_bench_state bad = proof.wrong ? FV_BENCH_WRONG : FV_BENCH_FAILED;
+    set_state(row, proof.outcome == FV_FAILED ? bad : FV_BENCH_TIMED, proof.reason);
+    return FV_OK;
+}
+
+/* Proves one way, times it if it is right, and proves it once more: a kernel that keeps something from its first run, or
+ * that goes wrong now and then, must not be shown as fast. */
+static fv_status prove_and_time(const fv_variant *variant, const way *chosen, fv_bench_row *row) {
+    fv_call call;
+    fv_run run;
+    fv_status status;
+    FV_TRY_GOTO(status, open_way(variant, chosen, &call, &run), done);
+    describe(row, &call);
+    FV_TRY_GOTO(status, prove(variant, &run, row), done);
+    if (row->state != FV_BENCH_TIMED)
         goto done;
-    }
-    set_state(row, FV_BENCH_TIMED, proof.reason);
-    status = fv_run_time(&run, variant->scratch, variant->protocol, &row->timing);
+    FV_TRY_GOTO(status, fv_run_time(&run, variant->scratch, variant->protocol, &row->timing), done);
+    FV_TRY_GOTO(status, prove(variant, &run, row), done);
+    if (row->state == FV_BENCH_TIMED)
+        goto done;
+    row->timing = (fv_timing){0};
+    char reason[sizeof row->reason];
+    snprintf(reason, sizeof reason, "right at first, but not after it was timed: %.250s", row->reason);
+    memcpy(row->reason, reason, sizeof reason);
 done:
     close_way(&call, &run);
     return status;
@@ -143,17 +158,21 @@ done:
 /* What went wrong with a way, as its row's state. */
 static void note_failure(fv_bench_row *row, fv_status status) {
     set_state(row, status == FV_NO_MEMORY ? FV_BENCH_NO_MEMORY : FV_BENCH_FAILED, fv_error_message());
+    row->verified = false;
+    row->timing = (fv_timing){0};
 }
 
-/* Puts what is said of a faster way that is wrong before what is said of the one that was taken. */
-static void mention(fv_bench_row *row, const fv_bench_row *wrong) {
+/* Puts what is said of a faster way that could not be timed before what is said of the one that was taken. */
+static void mention(fv_bench_row *row, const fv_bench_row *faster) {
+    static const char *const words[FV_BENCH_STATES] = {
+        [FV_BENCH_WRONG] = "is wrong", [FV_BENCH_NO_MEMORY] = "found no memory", [FV_BENCH_FAILED] = "failed"};
     char reason[sizeof row->reason];
-    snprintf(reason, sizeof reason, "a faster one is wrong: %.80s: %.120s%s%.90s", wrong->implementation, wrong->reason,
-             *row->reason ? "; " : "", row->reason);
+    snprintf(reason, sizeof reason, "a faster one %s: %.80s: %.110s%s%.90s", words[faster->state],
+             faster->implementation, faster->reason, *row->reason ? "; " : "", row->reason);
     memcpy(row->reason, reason, sizeof reason);
 }
 
-/* Goes through the ways until one is timed. */
+/* Goes through the ways until one is timed; if none is, the row tells of the fastest. */
 static fv_status take_fastest(const fv_variant *variant, const ways *list, fv_bench_row *row, bool *lost) {
     const fv_bench_row blank = *row;
     fv_bench_row first = {0};
@@ -171,8 +190,10 @@ static fv_status take_fastest(const fv_variant *variant, const ways *list, fv_be
         if (i == 0)
             first = *row;
     }
-    if (*first.reason && row->state == FV_BENCH_TIMED)
+    if (row->state == FV_BENCH_TIMED && first.state != FV_BENCH_TIMED)
         mention(row, &first);
+    else if (row->state != FV_BENCH_TIMED && !*lost)
+        *row = first;
     return FV_OK;
 }
 

@@ -56,7 +56,15 @@ static fv_status run_way(fv_context *context, const fv_operation *op, void *stat
     static const double milliseconds[WAYS] = {3, 1, 2, 0, 0.5};
     const int way = *(const int *)state;
     claimed = 1e-3 * milliseconds[way];
+    if (way == WRONG_WAY) /* which must not fall back on the next one */
+        ((float *)b->at[FV_X])[5] += 1;
     return run_and_add(context, op, NULL, b, way == WRONG_WAY ? 1 : 0);
+}
+
+static fv_status run_wrong_way(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    FV_TRY(run_way(context, op, state, b));
+    ((float *)b->at[FV_Y])[9] += 1;
+    return FV_OK;
 }
 
 #define WAYS_ROW(title, ...)                                                                                           \
@@ -68,15 +76,38 @@ static fv_status run_too_large(fv_context *context, const fv_operation *op, void
     return fv_fail(FV_NO_MEMORY, "the device has no memory for it");
 }
 
+/* Computes once, and from then on knows better. */
+static int runs;
+static fv_status run_once_alone(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    return runs++ ? FV_OK : run_right(context, op, state, b);
+}
+TIMED(lazy_in_1, run_once_alone, 1)
+
+/* Right, but it leaves marks in its input. */
+static fv_status run_scribbling(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    FV_TRY(run_right(context, op, state, b));
+    ((float *)b->at[FV_X])[7] += 1;
+    ((float *)b->at[FV_X])[8] += 1;
+    return FV_OK;
+}
+TIMED(scribbling_in_1, run_scribbling, 1)
+
 static const fv_kernel our_rows[] = {ROW("never", .run = run_right, .supports = never), ROW("slow", .run = right_in_5),
                                      ROW("wrong", .run = wrong_in_1), ROW("fast", .run = right_in_4), FV_KERNELS_END};
 static const fv_kernel way_rows[] = {WAYS_ROW("best", .layout = FV_NHWC), WAYS_ROW("other_layout", .layout = FV_NCHW),
                                      FV_KERNELS_END};
+static const fv_kernel wrong_way_rows[] = {
+    ROW("hopeless", .ways = count_ways, .prepare_way = prepare_way, .numerics = tell_numerics, .run = run_wrong_way),
+    FV_KERNELS_END};
 static const fv_kernel never_rows[] = {ROW("never", .run = run_right, .supports = never), FV_KERNELS_END};
 static const fv_kernel breaking_rows[] = {ROW("breaking", .run = run_breaking), ROW("innocent", .run = right_in_4),
                                           FV_KERNELS_END};
 static const fv_kernel memory_rows[] = {ROW("too_large", .run = run_too_large), ROW("fast", .run = right_in_4),
                                         FV_KERNELS_END};
+
+static const fv_kernel lazy_rows[] = {ROW("lazy", .run = lazy_in_1), ROW("right", .run = right_in_4), FV_KERNELS_END};
+static const fv_kernel scribbling_rows[] = {ROW("scribbling", .run = scribbling_in_1), ROW("right", .run = right_in_4),
+                                            FV_KERNELS_END};
 
 /* ---- running them */
 
@@ -169,6 +200,46 @@ static void times_what_is_right_and_shows_what_is_wrong(void **state) {
     clear_scene(&s);
 }
 
+static void finds_what_is_right_but_once(void **state) {
+    (void)state;
+    scene s;
+    runs = 0;
+    set_scene(&s, lazy_rows, NULL, "relu elements=1000");
+    run_scene(&s);
+    assert_int_equal(s.record.count, 2);
+    const fv_bench_row *row = row_at(&s, 0, "lazy", FV_BENCH_WRONG);
+    assert_non_null(strstr(row->reason, "right at first, but not after it was timed: 1000 of 1000 elements of y"));
+    assert_int_equal(row->wrong, 1000);
+    assert_int_equal(row->timing.summary.samples, 0);
+    assert_false(row->verified);
+    assert_true(row_at(&s, 1, "right", FV_BENCH_TIMED)->verified);
+    clear_scene(&s);
+}
+
+static void finds_what_writes_to_its_input(void **state) {
+    (void)state;
+    scene s;
+    set_scene(&s, scribbling_rows, NULL, "relu elements=1000");
+    run_scene(&s);
+    assert_int_equal(s.record.count, 2);
+    const fv_bench_row *row = row_at(&s, 0, "scribbling", FV_BENCH_WRONG);
+    assert_string_equal(row->reason, "wrote to 2 elements of its input x");
+    assert_int_equal(row->wrong, 2);
+    assert_int_equal(row->compared, 1002);
+    assert_true(row_at(&s, 1, "right", FV_BENCH_TIMED)->verified);
+    clear_scene(&s);
+}
+
+static void tells_of_the_fastest_if_all_are_wrong(void **state) {
+    (void)state;
+    scene s;
+    set_scene(&s, wrong_way_rows, NULL, "relu elements=1000");
+    run_scene(&s);
+    assert_string_equal(row_at(&s, 0, "hopeless", FV_BENCH_WRONG)->implementation, "way 4");
+    assert_int_equal(s.record.rows[0].ways, 4);
+    clear_scene(&s);
+}
+
 static void takes_the_rivals_best(void **state) {
     (void)state;
     scene s;
@@ -253,7 +324,10 @@ static void counts_what_nobody_supports(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_what_is_right_and_shows_what_is_wrong),
+        cmocka_unit_test(finds_what_is_right_but_once),
+        cmocka_unit_test(finds_what_writes_to_its_input),
         cmocka_unit_test(takes_the_rivals_best),
+        cmocka_unit_test(tells_of_the_fastest_if_all_are_wrong),
         cmocka_unit_test(measures_every_way_of_ours),
         cmocka_unit_test(goes_on_where_memory_is_short),
         cmocka_unit_test(stops_with_the_device),
