@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "ops/op.h"
@@ -165,20 +164,6 @@ static void note_unsupported(subject *s, const char *reason) {
              reason);
 }
 
-/* That the host can hold the problem: its tensors as they are and, where they are compared whole, in double, with bounds.
- * An allocation that is too large may succeed all the same, and end the process when it is used. */
-static fv_status require_host_memory(const subject *s) {
-    fv_tensor_spec specs[FV_MAX_SPECS];
-    const int count = fv_operation_signature(&s->op, s->pass, specs);
-    const double there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    double bytes = 0;
-    for (int i = 0; i < count; ++i)
-        bytes += (double)fv_spec_bytes(&specs[i]);
-    if (bytes * 2 < there)
-        return FV_OK;
-    return fv_fail(FV_NO_MEMORY, "the host has no memory for its tensors of %.3g GB", 1e-9 * bytes);
-}
-
 /* One row that stands for all variants. */
 static fv_status keep_failure(subject *s, fv_status status) {
     fv_bench_row row = blank_row(s, s->bench->context);
@@ -194,9 +179,7 @@ static fv_status keep_failure(subject *s, fv_status status) {
 static fv_status measure_pass(subject *s) {
     int measured = 0;
     char reason[320] = "";
-    fv_status status = require_host_memory(s);
-    if (status == FV_OK)
-        status = fv_excerpt_begin(&s->excerpt, &s->op, s->pass, s->bench->seed, s->bench->budget);
+    const fv_status status = fv_excerpt_begin(&s->excerpt, &s->op, s->pass, s->bench->seed, s->bench->budget);
     if (status != FV_OK)
         return keep_failure(s, status);
     FV_TRY(measure_ours(s, &measured, reason));

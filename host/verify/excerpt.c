@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "verify/compare.h"
@@ -82,13 +83,34 @@ static fv_status begin_whole(fv_excerpt *excerpt, uint64_t seed) {
     return FV_OK;
 }
 
+/* That the host can hold it all at once: an allocation that is too large may succeed all the same, and end the process
+ * when it is used. Of each tensor there is a copy for the kernel, one as it lies in a backend's memory, which may be the
+ * host's, and one on the way from there; of those that are compared whole also one in double for the reference's inputs,
+ * one for its results, one for the magnitudes that bounds are made from, and the bounds. */
+static fv_status require_memory(const fv_excerpt *excerpt, bool whole) {
+    const double there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    double bytes = 0;
+    for (int i = 0; i < excerpt->count; ++i) {
+        const double elements = (double)fv_shape_elements(&excerpt->specs[i].shape);
+        bytes += 3 * elements * (double)fv_dtype_size(excerpt->specs[i].dtype);
+        bytes += whole ? (excerpt->specs[i].direction == FV_IN ? 3 : 4) * elements * sizeof(double) : 0;
+    }
+    if (bytes < there)
+        return FV_OK;
+    return fv_fail(FV_NO_MEMORY, "no memory to prove the result: it takes %.3g GB, and the host has %.3g", 1e-9 * bytes,
+                   1e-9 * there);
+}
+
 fv_status fv_excerpt_begin(fv_excerpt *excerpt, const fv_operation *op, fv_pass pass, uint64_t seed, double budget) {
     *excerpt = (fv_excerpt){.op = *op, .pass = pass};
     excerpt->count = fv_operation_signature(op, pass, excerpt->specs);
     fv_selection selection;
     fv_status status = fv_selection_make(op, pass, seed, budget, &selection);
     fv_selection_describe(&selection, excerpt->scope, sizeof excerpt->scope);
-    if (status == FV_OK && fv_selection_whole(&selection))
+    const bool whole = fv_selection_whole(&selection);
+    if (status == FV_OK)
+        status = require_memory(excerpt, whole);
+    if (status == FV_OK && whole)
         status = begin_whole(excerpt, seed);
     else if (status == FV_OK)
         status = begin_part(excerpt, &selection, seed);

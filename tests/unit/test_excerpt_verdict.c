@@ -1,6 +1,8 @@
 /* What a proof by an excerpt says where it is neither right nor wrong, and what it leaves out. */
 #include "planted.h"
 
+#include <unistd.h>
+
 #include "verify/excerpt.h"
 
 /* The true results of an operation in f32, by role; release them. */
@@ -216,6 +218,19 @@ static void omitted_tensors_are_left_out(void **state) {
     fv_excerpt_end(&excerpt);
 }
 
+/* What fits by itself may not fit with all that a proof needs, and must not be tried. */
+static void memory_is_counted_before_it_is_used(void **state) {
+    (void)state;
+    char text[64];
+    const int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    snprintf(text, sizeof text, "relu elements=%lld", (long long)bytes / 32); /* two tensors, a quarter of it */
+    const fv_operation op = parse(text);
+    fv_excerpt excerpt;
+    assert_int_equal(fv_excerpt_begin(&excerpt, &op, FV_FORWARD, SEED, 1), FV_NO_MEMORY);
+    assert_non_null(strstr(fv_error_message(), "no memory to prove the result"));
+    fv_excerpt_end(&excerpt);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scopes_say_what_is_compared),
@@ -225,6 +240,7 @@ int main(void) {
         cmocka_unit_test(notes_choose_the_bounds),
         cmocka_unit_test(zeros_are_mistrusted),
         cmocka_unit_test(omitted_tensors_are_left_out),
+        cmocka_unit_test(memory_is_counted_before_it_is_used),
     };
     return cmocka_run_group_tests(tests, open_reference, close_reference);
 }
