@@ -7,12 +7,14 @@
 
 #include "base/error.h"
 
+/* The rival's best may be another of its kernels than it was. */
 static int by_variant(const fv_bench_row *a, const fv_bench_row *b) {
     int order = strcmp(a->op, b->op);
     order = order ? order : strcmp(a->pass, b->pass);
     order = order ? order : strcmp(a->dtype, b->dtype);
     order = order ? order : strcmp(a->backend, b->backend);
-    order = order ? order : strcmp(a->kernel, b->kernel);
+    order = order ? order : a->rival - b->rival;
+    order = order || a->rival ? order : strcmp(a->kernel, b->kernel);
     return order ? order : strcmp(a->layout, b->layout);
 }
 

@@ -141,6 +141,25 @@ static void other_variants(void **state) {
     fv_bench_record_release(&new);
 }
 
+/* Which of the rival's kernels is its best may change; its own rows are not those of a backend that was timed. */
+static void rivals_are_one(void **state) {
+    (void)state;
+    fv_bench_record old = record_empty(), new = record_empty();
+    const fv_bench_row ours = record_ours(&old, "", "relu elements=8", "relu", FV_FORWARD, "elementwise", 1);
+    record_put(&old, ours);
+    record_put(&old, record_rivals(&old, &ours, "nhwc", 1));
+    record_put(&old, record_rivals(&old, &ours, "nchw", 1));
+    for (int i = 0; i < 3; ++i)
+        record_put(&new, old.rows[i]);
+    snprintf(new.rows[1].kernel, sizeof new.rows[1].kernel, "cudnn_legacy");
+    scale(&new.rows[1], 0.5);
+    expect_said(&old, &new, "\n1 faster (most: cudnn cudnn_legacy on relu elements=8, forward, 2x), 2 the same within");
+    new.rows[1].rival = false;
+    expect_said(&old, &new, "\nno difference: 2 variants within their noise; 2 not timed in both\n");
+    fv_bench_record_release(&old);
+    fv_bench_record_release(&new);
+}
+
 static void warnings(void **state) {
     (void)state;
     fv_bench_record old = record_full(), new = record_full();
@@ -217,8 +236,8 @@ static void bad_files(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(with_itself), cmocka_unit_test(changes),        cmocka_unit_test(states),
-        cmocka_unit_test(duplicates),  cmocka_unit_test(other_variants), cmocka_unit_test(warnings),
-        cmocka_unit_test(formats),     cmocka_unit_test(bad_files),
+        cmocka_unit_test(duplicates),  cmocka_unit_test(other_variants), cmocka_unit_test(rivals_are_one),
+        cmocka_unit_test(warnings),    cmocka_unit_test(formats),        cmocka_unit_test(bad_files),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }
