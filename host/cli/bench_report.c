@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/bench_rows.h"
+#include "ops/op.h"
 
 enum { LINE_SIZE = 2048 };
 
@@ -219,14 +220,28 @@ static void add_tally(char line[LINE_SIZE], const tally *t, const char *one, con
               t->first->kernel, name, t->first->pass);
 }
 
-/* Cases in the record, all passes of one together; a case that is given twice is two. */
+/* Whether two rows are of one operation, in whatever dtype. */
+static bool same_operation(const fv_bench_row *a, const fv_bench_row *b) {
+    fv_operation x, y;
+    char in_f64[2][sizeof a->op];
+    if (strcmp(a->label, b->label) != 0 || fv_operation_parse(a->op, &x) != FV_OK ||
+        fv_operation_parse(b->op, &y) != FV_OK)
+        return false;
+    fv_operation_set_dtype(&x, FV_F64);
+    fv_operation_set_dtype(&y, FV_F64);
+    fv_operation_print(&x, in_f64[0], sizeof in_f64[0]);
+    fv_operation_print(&y, in_f64[1], sizeof in_f64[1]);
+    return !strcmp(in_f64[0], in_f64[1]);
+}
+
+/* Cases in the record, all passes and dtypes of one together; a case that is given twice is two. */
 static int64_t count_cases(const fv_bench_record *record) {
     const fv_bench_row *first = NULL; /* of the case */
     int64_t count = 0;
     for (int64_t begin = 0; begin < record->count; begin = fv_bench_case_end(record, begin)) {
         const fv_bench_row *row = &record->rows[begin];
-        if (first && !strcmp(row->op, first->op) && !strcmp(row->label, first->label) &&
-            strcmp(row->pass, first->pass) != 0)
+        const bool again = first && !strcmp(row->pass, first->pass) && !strcmp(row->dtype, first->dtype);
+        if (first && !again && same_operation(row, first))
             continue;
         first = row;
         ++count;
@@ -251,6 +266,8 @@ static void say_verdict(const fv_bench_record *record, fv_format format) {
         fv_append(line, sizeof line, "stopped before the end; ");
     fv_append(line, sizeof line, "timed %" PRId64 " variant%s on %" PRId64 " case%s", ours, ours == 1 ? "" : "s", cases,
               cases == 1 ? "" : "s");
+    if (!record->count && !record->unsupported && record->complete)
+        fv_append(line, sizeof line, ": no kernel matches");
     if (*record->against)
         fv_append(line, sizeof line, ", %s %" PRId64 " time%s", record->against, rivals, rivals == 1 ? "" : "s");
     add_tally(line, &states[FV_BENCH_WRONG], "is wrong", "are wrong");

@@ -75,6 +75,10 @@ static void plain_record(void **state) {
     expect_in(text, "\nstopped before the end; timed 0 variants on 0 cases\n");
     expect_absent(text, "samples  ");
     free(text);
+    record.complete = true;
+    text = say(&record, FV_FORMAT_TABLE);
+    expect_in(text, "\ntimed 0 variants on 0 cases: no kernel matches\n");
+    free(text);
 
     fv_bench_row row = record_ours(&record, "", "relu elements=8", "relu", FV_FORWARD, "elementwise", 2);
     row.floor = (fv_floor){0};
@@ -92,7 +96,7 @@ static void plain_record(void **state) {
     fv_bench_record_release(&record);
 }
 
-/* A case of several passes is one; one that is given twice is two. */
+/* A case of several passes and dtypes is one; one that is given twice is two. */
 static void counted_cases(void **state) {
     (void)state;
     fv_bench_record record = record_empty();
@@ -101,6 +105,16 @@ static void counted_cases(void **state) {
         record_put(&record, record_ours(&record, "", "relu elements=8", "relu", passes[i], "elementwise", 2));
     char *text = say(&record, FV_FORMAT_TABLE);
     expect_in(text, "\ntimed 4 variants on 3 cases, cudnn 0 times\n");
+    free(text);
+    record.count = 2;
+    for (int i = 0; i < 2; ++i) {
+        fv_bench_row row = record.rows[i];
+        snprintf(row.op, sizeof row.op, "relu elements=8 slope=0 dtype=f64");
+        snprintf(row.dtype, sizeof row.dtype, "f64");
+        record_put(&record, row);
+    }
+    text = say(&record, FV_FORMAT_TABLE);
+    expect_in(text, "\ntimed 4 variants on 1 case, cudnn 0 times\n");
     free(text);
     fv_bench_record_release(&record);
 }
