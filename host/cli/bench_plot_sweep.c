@@ -54,6 +54,7 @@ static bool put_curve(FILE *out, const fv_plot *plot, int panel, int kernel) {
 }
 
 static bool put_floor(FILE *out, const fv_plot *plot, int panel) {
+    const double unit = panel_unit(plot, panel);
     bool any = false;
     for (int64_t i = 0; i < plot->count; ++i) {
         const double seconds = plot->record->rows[plot->cases[i].begin].floor.seconds;
@@ -62,7 +63,7 @@ static bool put_floor(FILE *out, const fv_plot *plot, int panel) {
         if (!any)
             fprintf(out, "$floor%d << EOD\n", panel);
         any = true;
-        fprintf(out, "%.9g %.9g\n", plot->cases[i].x, panel_unit(plot, panel) * seconds);
+        fprintf(out, "%.9g %.9g\n", plot->cases[i].x, unit * seconds);
     }
     if (any)
         fprintf(out, "EOD\n");
