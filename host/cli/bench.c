@@ -10,6 +10,7 @@
 #include "base/version.h"
 #include "cli/arguments.h"
 #include "cli/bench.h"
+#include "cli/bench_ladder.h"
 #include "cli/filter.h"
 #include "cli/signals.h"
 #include "measure/bench.h"
@@ -32,6 +33,7 @@ typedef struct options {
     bool measure_ceilings;
     fv_format format;
     const char *out, *plot, *ladder; /* files; NULL: none */
+    fv_reasons reasons;              /* what the last one says */
     const char *compare, *from;      /* records to be read instead of measuring */
 } options;
 
@@ -312,7 +314,7 @@ static fv_status show(const options *o, const fv_bench_record *record) {
     if (o->out)
         FV_TRY(fv_bench_write(record, o->out));
     if (o->ladder)
-        FV_TRY(fv_bench_print_ladder(record, o->ladder));
+        FV_TRY(fv_bench_print_ladder(record, &o->reasons));
     else
         FV_TRY(fv_bench_print(record, o->format));
     return o->plot ? fv_bench_plot(record, o->plot) : FV_OK;
@@ -340,6 +342,11 @@ static fv_status refuse_with_records(const options *o) {
     if (o->suite_count || o->cases.count || o->sweep || o->backend || o->against)
         return fv_fail(FV_BAD_INPUT, "--%s: a record is shown as it is: choose no cases and no backend",
                        o->compare ? "compare" : "from");
+    const fv_filter all = fv_filter_all();
+    if (o->filter.kinds != all.kinds || o->filter.passes != all.passes || o->filter.dtype != all.dtype ||
+        o->filter.kernel)
+        return fv_fail(FV_BAD_INPUT, "--%s: a record is shown as it is: choose no operations and no kernels",
+                       o->compare ? "compare" : "from");
     if (o->compare && (o->out || o->plot || o->ladder))
         return fv_fail(FV_BAD_INPUT, "--compare takes no --out, --plot or --ladder");
     return FV_OK;
@@ -350,15 +357,14 @@ static fv_status bench(options *o, int argc, char **argv, fv_bench_record *recor
         FV_TRY(refuse_with_records(o));
     if (o->compare)
         return fv_bench_compare(o->compare, o->words[0], o->format);
-    if (o->from) {
-        FV_TRY(fv_bench_read(record, o->from));
-        return show(o, record);
-    }
+    /* Early: what cannot be read or written shows before the work, not after it. */
     if (o->out)
-        FV_TRY(fv_file_check_writable(o->out)); /* early: what cannot be written shows before the work, not after it */
+        FV_TRY(fv_file_check_writable(o->out));
     if (o->plot)
-        FV_TRY(fv_file_check_writable(o->plot));
-    FV_TRY(measure(o, argc, argv, record));
+        FV_TRY(fv_bench_check_plot(o->plot));
+    if (o->ladder)
+        FV_TRY(fv_reasons_read(&o->reasons, o->ladder));
+    FV_TRY(o->from ? fv_bench_read(record, o->from) : measure(o, argc, argv, record));
     return show(o, record);
 }
 
@@ -369,6 +375,7 @@ int fv_command_bench(int argc, char **argv) {
     const fv_status status = bench(&o, argc, argv, &record);
     const bool good = o.compare || o.from || is_good(&record);
     fv_cases_release(&o.cases);
+    fv_reasons_release(&o.reasons);
     fv_bench_record_release(&record);
     if (status != FV_OK)
         return fv_report("bench", status);

@@ -24,10 +24,14 @@ fv_status fv_bench_compare(const char *old_path, const char *new_path, fv_format
  * are a sweep, how the time grows. FV_BAD_INPUT: another suffix, nothing timed; FV_UNSUPPORTED: no gnuplot. */
 fv_status fv_bench_plot(const fv_bench_record *record, const char *path);
 
+/* FV_OK if the name can be drawn to, as far as that can be said before. */
+fv_status fv_bench_check_plot(const char *path);
+
 /* ---- the ladder: bench_ladder.c ---- */
 
 /* Markdown for benchmarks/RESULTS.md: for each family and pass the variants with their time relative to the rival's best and
- * to the floor, geometric means over the cases, and why each is there: the line "OPERATION KERNEL: why" of the file. */
-fv_status fv_bench_print_ladder(const fv_bench_record *record, const char *reasons_path);
+ * to the floor, geometric means over the cases, and why each is there. */
+struct fv_reasons;
+fv_status fv_bench_print_ladder(const fv_bench_record *record, const struct fv_reasons *reasons);
 
 #endif

@@ -254,27 +254,17 @@ fv_status fv_ladder_write(const fv_bench_record *record, const fv_reasons *reaso
     return FV_OK;
 }
 
-fv_status fv_bench_print_ladder(const fv_bench_record *record, const char *reasons_path) {
-    fv_reasons reasons = {.items = NULL};
+fv_status fv_bench_print_ladder(const fv_bench_record *record, const fv_reasons *reasons) {
     char *text = NULL;
     size_t size;
-    FILE *out = NULL;
-    fv_status status;
-    FV_TRY_GOTO(status, fv_reasons_read(&reasons, reasons_path), done);
-    out = open_memstream(&text, &size);
-    if (!out) {
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return fv_fail(FV_NO_MEMORY, "no memory for a ladder");
+    fv_status status = fv_ladder_write(record, reasons, out);
+    if (fclose(out) != 0 && status == FV_OK)
         status = fv_fail(FV_NO_MEMORY, "no memory for a ladder");
-        goto done;
-    }
-    FV_TRY_GOTO(status, fv_ladder_write(record, &reasons, out), done);
-    if (fflush(out) != 0 || !text)
-        status = fv_fail(FV_NO_MEMORY, "no memory for a ladder");
-    else
+    if (status == FV_OK)
         fv_say("%s", text);
-done:
-    if (out)
-        fclose(out);
     free(text);
-    fv_reasons_release(&reasons);
     return status;
 }

@@ -1,4 +1,4 @@
-/* The parts of fv_bench_print_ladder. */
+/* The ladder: the reasons it gives, and the parts of fv_bench_print_ladder. */
 #ifndef FOVEA_CLI_BENCH_LADDER_H
 #define FOVEA_CLI_BENCH_LADDER_H
 

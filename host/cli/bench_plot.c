@@ -144,17 +144,29 @@ done:
     return status;
 }
 
-fv_status fv_bench_plot(const fv_bench_record *record, const char *path) {
+static fv_status kind_of(const char *path, fv_plot_kind *kind) {
     const char *suffix = strrchr(path, '.');
     const bool svg = suffix && !strcasecmp(suffix, ".svg"), png = suffix && !strcasecmp(suffix, ".png");
-    if (!svg && !png)
-        return fv_fail(FV_BAD_INPUT, "cannot draw %s: expected a name that ends in .svg or .png", path);
+    *kind = svg ? FV_PLOT_SVG : FV_PLOT_PNG;
+    return svg || png ? FV_OK
+                      : fv_fail(FV_BAD_INPUT, "cannot draw %s: expected a name that ends in .svg or .png", path);
+}
+
+fv_status fv_bench_check_plot(const char *path) {
+    fv_plot_kind kind;
+    FV_TRY(kind_of(path, &kind));
+    return fv_file_check_writable(path);
+}
+
+fv_status fv_bench_plot(const fv_bench_record *record, const char *path) {
+    fv_plot_kind kind;
+    FV_TRY(kind_of(path, &kind));
     fv_plot plot;
     fv_file_writer *writer = NULL;
     fv_status status;
     FV_TRY_GOTO(status, fv_plot_prepare(&plot, record), done);
     FV_TRY_GOTO(status, fv_file_writer_open(path, &writer), done);
-    FV_TRY_GOTO(status, draw(&plot, svg ? FV_PLOT_SVG : FV_PLOT_PNG, writer), done);
+    FV_TRY_GOTO(status, draw(&plot, kind, writer), done);
     status = fv_file_writer_commit(writer);
     writer = NULL;
 done:

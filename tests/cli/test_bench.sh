@@ -56,6 +56,9 @@ else
 fi
 expect 2 ".svg or .png" "$fovea" bench --from run.json --plot run.jpg
 expect 2 ".svg or .png" "$fovea" bench --backend reference --plot run.jpg relu elements=8
+[ ! -s out.txt ] || fail "it measures before it looks at what to draw to"
+expect 2 "cannot read no.ladder" "$fovea" bench --backend reference --ladder no.ladder relu elements=8
+[ ! -s out.txt ] || fail "it measures before it reads the ladder"
 
 # Suites, sweeps, filters.
 expect 0 "" "$fovea" bench --backend reference --against none $brief --pass forward --dtype f32 --format csv --sweep n=1:4:x2 conv2d c=1 h=4 w=4 k=1 kernel=3x3
@@ -87,6 +90,7 @@ expect 2 "missing.json" "$fovea" bench --from missing.json
 expect 2 "named.txt" "$fovea" bench --from named.txt
 expect 2 "expected one more record" "$fovea" bench --compare run.json
 expect 2 "choose no cases" "$fovea" bench --from run.json --suite digits
+expect 2 "choose no operations and no kernels" "$fovea" bench --from run.json --kernel direct
 expect 2 "--samples=0: expected a whole number" "$fovea" bench --samples 0
 expect 2 "--least=-1: expected a number" "$fovea" bench --least=-1
 expect 2 "--sweep" "$fovea" bench --backend reference --sweep n=1:4 relu elements=8

@@ -69,8 +69,6 @@ static void test_malformed_reasons(void **state) {
     EXPECT_FAILURE(fv_reasons_read(&reasons, path.text), FV_BAD_INPUT, ":2: ", "conv2d direct");
     fv_reasons_release(&reasons);
     EXPECT_FAILURE(fv_reasons_read(&reasons, scratch_path("none").text), FV_BAD_INPUT, "none");
-    const fv_bench_record record = record_empty();
-    EXPECT_FAILURE(fv_bench_print_ladder(&record, scratch_path("none").text), FV_BAD_INPUT, "none");
 }
 
 /* ---- the ladder ---- */
