@@ -78,6 +78,13 @@ static bool is_dirty(const fv_bench_record *record) {
     return length >= end && !strcmp(record->commit + length - end, suffix);
 }
 
+/* What slowed the device down, at the end or else at the beginning. */
+static const char *throttling(const fv_bench_record *record) {
+    return *record->after.throttled    ? record->after.throttled
+           : *record->before.throttled ? record->before.throttled
+                                       : "none";
+}
+
 /* What stands in the way of comparing, in one line. */
 static void warn(comparison *c) {
     const fv_bench_record *old = &c->records[0], *new = &c->records[1];
@@ -96,6 +103,8 @@ static void warn(comparison *c) {
     if (old->protocol.warm != new->protocol.warm)
         fv_append(line, LINE_SIZE, "; %s caches, then %s", old->protocol.warm ? "warm" : "cold",
                   new->protocol.warm ? "warm" : "cold");
+    if (strcmp(throttling(old), throttling(new)) != 0)
+        fv_append(line, LINE_SIZE, "; throttling: %s, then %s", throttling(old), throttling(new));
     if (is_dirty(old) || is_dirty(new))
         fv_append(line, LINE_SIZE, "; %s changes that are in no commit",
                   is_dirty(old) && is_dirty(new) ? "both programs have"

@@ -24,7 +24,8 @@ void fv_bench_case_name(const fv_bench_row *row, char name[FV_BENCH_NAME_SIZE]) 
         snprintf(name, FV_BENCH_NAME_SIZE, "%s", row->op);
 }
 
-void fv_bench_variant_name(const fv_bench_row *row, char name[FV_BENCH_NAME_SIZE]) {
+/* "direct_tile", "direct_tile *" if it is the one that runs by itself, "cudnn cudnn_graph nchw" of a rival. */
+static void variant_name(const fv_bench_row *row, char name[FV_BENCH_NAME_SIZE]) {
     snprintf(name, FV_BENCH_NAME_SIZE, "%s%s%s%s%s%s", row->rival ? row->backend : "", row->rival ? " " : "",
              row->kernel, strcmp(row->layout, "nhwc") != 0 ? " " : "",
              strcmp(row->layout, "nhwc") != 0 ? row->layout : "", row->chosen && !row->rival ? " *" : "");
@@ -151,7 +152,7 @@ static void put_line(fv_table *table, const layout *l, const fv_bench_row *row, 
     char name[FV_BENCH_NAME_SIZE], ratio[32], verified[96];
     if (l->format == FV_FORMAT_MARKDOWN)
         put_case(table, row);
-    fv_bench_variant_name(row, name);
+    variant_name(row, name);
     fv_table_text(table, name);
     if (timed)
         fv_table_count(table, row->timing.summary.samples);
@@ -209,7 +210,7 @@ static void say_variant(const fv_bench_row *row, const char *line, size_t length
         }
         return;
     }
-    fv_bench_variant_name(row, name);
+    variant_name(row, name);
     describe_state(row, verified);
     fv_say("  ");
     fv_bench_say_plain(name);
@@ -222,7 +223,7 @@ static size_t widest_name(const fv_bench_record *record) {
     size_t width = strlen("variant");
     for (int64_t i = 0; i < record->count; ++i) {
         char name[FV_BENCH_NAME_SIZE];
-        fv_bench_variant_name(&record->rows[i], name);
+        variant_name(&record->rows[i], name);
         width = strlen(name) > width ? strlen(name) : width;
     }
     return width;

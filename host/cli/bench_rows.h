@@ -9,9 +9,6 @@ enum { FV_BENCH_NAME_SIZE = 520 };
 /* A case in the fewest words: its label, or its text without defaults. */
 void fv_bench_case_name(const fv_bench_row *row, char name[FV_BENCH_NAME_SIZE]);
 
-/* "direct_tile", "direct_tile *" if it is the one that runs by itself, "cudnn cudnn_graph nchw" of a rival. */
-void fv_bench_variant_name(const fv_bench_row *row, char name[FV_BENCH_NAME_SIZE]);
-
 /* A real that may not be known: an empty cell if it is NAN. */
 void fv_bench_table_real(fv_table *table, double real);
 

@@ -86,8 +86,11 @@ static fv_status begin_whole(fv_excerpt *excerpt, uint64_t seed) {
 /* That the host can hold it all at once: an allocation that is too large may succeed all the same, and end the process
  * when it is used. Of each tensor there is a copy for the kernel, one as it lies in a backend's memory, which may be the
  * host's, and one on the way from there; of those that are compared whole also one in double for the reference's inputs,
- * one for its results, one for the magnitudes that bounds are made from, and the bounds. */
+ * one for its results, one for the magnitudes that bounds are made from, and the bounds; and the tensors of the forward
+ * pass, whose results a backward pass may take. */
 static fv_status require_memory(const fv_excerpt *excerpt, bool whole) {
+    fv_tensor_spec forward[FV_MAX_SPECS];
+    const int forward_count = fv_operation_signature(&excerpt->op, FV_FORWARD, forward);
     const double there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     double bytes = 0;
     for (int i = 0; i < excerpt->count; ++i) {
@@ -95,6 +98,8 @@ static fv_status require_memory(const fv_excerpt *excerpt, bool whole) {
         bytes += 3 * elements * (double)fv_dtype_size(excerpt->specs[i].dtype);
         bytes += whole ? (excerpt->specs[i].direction == FV_IN ? 3 : 4) * elements * sizeof(double) : 0;
     }
+    for (int i = 0; whole && excerpt->pass != FV_FORWARD && i < forward_count; ++i)
+        bytes += (double)fv_shape_elements(&forward[i].shape) * sizeof(double);
     if (bytes < there)
         return FV_OK;
     return fv_fail(FV_NO_MEMORY, "no memory to prove the result: it takes %.3g GB, and the host has %.3g", 1e-9 * bytes,

@@ -174,12 +174,14 @@ static void warnings(void **state) {
     snprintf(new.machine.libraries, sizeof new.machine.libraries, "CUDA 12.4");
     snprintf(new.commit, sizeof new.commit, "0123456-dirty");
     new.protocol.warm = true;
+    new.after.throttled[0] = '\0';
     new.complete = false;
     expect_said(
         &old, &new,
         "\nwarning: another device: NVIDIA H200, then NVIDIA A100; other libraries: driver 580.82.07, CUDA 13.0, "
         "cuDNN 9.19, then CUDA 12.4; copy ran at 4300, then at 2000 GB/s; f32 product ran at 51.7, then at 40 "
-        "TFLOP/s; cold caches, then warm; the new program has changes that are in no commit; the new run was "
+        "TFLOP/s; cold caches, then warm; throttling: power cap, then none; the new program has changes that are in no "
+        "commit; the new run was "
         "stopped before the end\n");
     expect_said(&new, &new, "\nwarning: both programs have changes that are in no commit; both runs were stopped");
     fv_bench_record_release(&old);
