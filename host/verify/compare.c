@@ -42,6 +42,13 @@ bool fv_compare(fv_tally *tally, fv_dtype dtype, double expected, double got, do
     return within || best;
 }
 
+void fv_tally_add(fv_tally *tally, const fv_tally *more) {
+    tally->compared += more->compared;
+    tally->nonzero += more->nonzero;
+    tally->telling += more->telling;
+    tally->worst = more->worst > tally->worst ? more->worst : tally->worst;
+}
+
 const char *fv_tally_mistrust(const fv_tally *tally) {
     if (tally->telling > 0 || tally->compared == 0)
         return NULL;

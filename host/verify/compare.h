@@ -23,6 +23,9 @@ double fv_wide_element(fv_dtype dtype, const void *data, int64_t i);
 /* Whether `got`, of this dtype, is within its bound of what is expected, or the best that the dtype can say. */
 bool fv_compare(fv_tally *tally, fv_dtype dtype, double expected, double got, double bound);
 
+/* Adds what other elements could tell. */
+void fv_tally_add(fv_tally *tally, const fv_tally *more);
+
 /* Why agreement means nothing: zeros everywhere would have passed. NULL: it does mean something. */
 const char *fv_tally_mistrust(const fv_tally *tally);
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/checked.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "verify/compare.h"
@@ -39,13 +40,12 @@ static void count_nan(const fv_tensor_spec *spec, const void *data, faults *foun
     found->unwritten = spec->direction == FV_OUT ? unwritten : 0;
 }
 
-static fv_status compare(fv_excerpt *excerpt, int i, unsigned notes, const void *data, fv_tally *tally, faults *found) {
+/* Elements from `begin` to `end` of the part's tensor `i`. */
+static void compare_range(const fv_excerpt *excerpt, int i, const double *bounds, const void *data, int64_t begin,
+                          int64_t end, fv_tally *tally, faults *found) {
     const fv_tensor_spec *part = &excerpt->part.specs[i];
     const void *results = excerpt->part.results.at[part->role];
-    const int64_t elements = fv_shape_elements(&part->shape);
-    const double *bounds;
-    FV_TRY(fv_trial_bounds(&excerpt->part, i, notes, &bounds));
-    for (int64_t e = 0; e < elements; ++e) {
+    for (int64_t e = begin; e < end; ++e) {
         const int64_t place = fv_excerpt_locate(excerpt, i, e);
         const fv_point point = {place, fv_wide_element(part->dtype, results, e), fv_element(part->dtype, data, place),
                                 bounds[e]};
@@ -54,6 +54,31 @@ static fv_status compare(fv_excerpt *excerpt, int i, unsigned notes, const void 
             ++found->nan_compared;
         else if (!right && found->wrong++ == 0)
             found->first = point;
+    }
+}
+
+/* In pieces for as many threads; what they find is put together in the elements' order. */
+static fv_status compare(fv_excerpt *excerpt, int i, unsigned notes, const void *data, fv_tally *tally, faults *found) {
+    enum { PIECES = 64, PARALLEL = 1 << 16 };
+    const int64_t elements = fv_shape_elements(&excerpt->part.specs[i].shape);
+    fv_tally tallies[PIECES] = {{0}};
+    faults finds[PIECES] = {{0}};
+    const double *bounds;
+    FV_TRY(fv_trial_bounds(&excerpt->part, i, notes, &bounds));
+#ifdef _OPENMP
+#pragma omp parallel for if (elements >= PARALLEL)
+#endif
+    for (int64_t p = 0; p < PIECES; ++p) {
+        const int64_t each = elements / PIECES + 1;
+        compare_range(excerpt, i, bounds, data, fv_min(p * each, elements), fv_min((p + 1) * each, elements),
+                      &tallies[p], &finds[p]);
+    }
+    for (int p = 0; p < PIECES; ++p) {
+        fv_tally_add(tally, &tallies[p]);
+        found->nan_compared += finds[p].nan_compared;
+        if (found->wrong == 0)
+            found->first = finds[p].first;
+        found->wrong += finds[p].wrong;
     }
     return FV_OK;
 }
