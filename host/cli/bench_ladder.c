@@ -9,8 +9,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cases/lines.h"
-#include "cli/bench.h"
-#include "ops/op.h"
+#include "cli/bench_rows.h"
 
 /* ---- reasons ---- */
 
@@ -67,7 +66,7 @@ const char *fv_reasons_find(const fv_reasons *reasons, const char *operation, co
 
 /* ---- one ladder ---- */
 
-enum { MOST_RUNGS = 64, EXAMPLE_SIZE = 1024 };
+enum { MOST_RUNGS = 64 };
 
 /* A variant on the cases of a family's pass; the rival's best is one, too. */
 typedef struct rung {
@@ -166,16 +165,6 @@ static void put_mean(fv_table *table, const fv_geomean *mean) {
         fv_table_empty(table);
 }
 
-/* What the column of examples is headed by. */
-static void name_example(const fv_bench_row *row, char name[EXAMPLE_SIZE]) {
-    fv_operation op;
-    char text[EXAMPLE_SIZE];
-    if (fv_operation_parse(row->op, &op) != FV_OK || fv_operation_print_short(&op, text, sizeof text) <= 0)
-        snprintf(text, sizeof text, "%s", row->op);
-    name[0] = '\0';
-    fv_append(name, EXAMPLE_SIZE, "us on %s", row->label[0] ? row->label : text);
-}
-
 static void put_rung(fv_table *table, const rung *r, bool compared, const fv_reasons *reasons) {
     const char *reason = r->explained ? fv_reasons_find(reasons, r->operation, r->name) : "";
     char why[1024] = "";
@@ -196,9 +185,10 @@ static void put_rung(fv_table *table, const rung *r, bool compared, const fv_rea
 
 static fv_status put_rungs(const ladder *l, const fv_reasons *reasons, FILE *out) {
     const bool compared = l->record->against[0] != '\0';
-    char vendor[32], example[EXAMPLE_SIZE];
+    char vendor[32], name[FV_BENCH_NAME_SIZE], example[FV_BENCH_NAME_SIZE + 8];
     snprintf(vendor, sizeof vendor, "%% of %s", l->record->against);
-    name_example(l->first, example);
+    fv_bench_case_name(l->first, name);
+    snprintf(example, sizeof example, "us on %s", name);
     fv_column columns[6];
     size_t count = 0;
     columns[count++] = (fv_column){"variant", "variant", FV_CELL_TEXT, 0};

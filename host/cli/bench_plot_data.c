@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/bench_plot.h"
+#include "cli/bench_rows.h"
 #include "ops/op.h"
 
 enum {
@@ -42,15 +43,6 @@ static void cut(char *text, size_t size, size_t length) {
         }
 }
 
-/* The row's operation without what is understood. */
-static void short_text(const fv_bench_row *row, char *text, size_t size) {
-    fv_operation op;
-    if (fv_operation_parse(row->op, &op) == FV_OK)
-        fv_operation_print_short(&op, text, size);
-    else
-        snprintf(text, size, "%s", row->op);
-}
-
 /* Another case has the same name: ResNet-50 has many layers of 1x1. */
 static bool is_ambiguous(const fv_plot *plot, int64_t bars, const fv_bench_row *row) {
     for (int64_t i = 0; i < bars; ++i) {
@@ -78,8 +70,8 @@ static void name_case(const fv_plot *plot, int64_t bars, fv_plot_case *item) {
         snprintf(item->label, sizeof item->label, "%s", row->pass);
         return;
     }
-    char text[OP_SIZE], name[OP_SIZE + 64];
-    short_text(row, text, sizeof text);
+    char text[FV_BENCH_NAME_SIZE], name[sizeof text + sizeof row->label];
+    fv_bench_short_op(row, text);
     const char *extents = strchr(text, ' ');
     if (!row->label[0])
         snprintf(name, sizeof name, "%s", text);
@@ -149,11 +141,11 @@ static void follow(series *at, const fv_bench_row *row, const char *op, const ch
 
 /* Filters and their dilation sweep with the padding that keeps the image's size. */
 static void name_panel(const fv_plot *plot, const fv_bench_row *row, char title[FV_PLOT_LABEL_SIZE]) {
-    char text[OP_SIZE], rest[OP_SIZE], keys[64];
+    char text[FV_BENCH_NAME_SIZE], rest[OP_SIZE], keys[64];
     const char *sweep = plot->record->sweep;
     const bool pads = is_of_keys("kernel=", sweep) || is_of_keys("dilation=", sweep);
     snprintf(keys, sizeof keys, "%s%s", sweep, pads ? ",pad" : "");
-    short_text(row, text, sizeof text);
+    fv_bench_short_op(row, text);
     without_keys(text, keys, rest, sizeof rest);
     if (row->label[0])
         snprintf(rest, sizeof rest, "%s", row->label);

@@ -14,14 +14,19 @@ enum { MOST_COLUMNS = 20, SHORT_NOTE = 28 };
 
 /* ---- texts ---- */
 
-void fv_bench_case_name(const fv_bench_row *row, char name[FV_BENCH_NAME_SIZE]) {
+void fv_bench_short_op(const fv_bench_row *row, char text[FV_BENCH_NAME_SIZE]) {
     fv_operation op;
+    if (fv_operation_parse(row->op, &op) == FV_OK)
+        fv_operation_print_short(&op, text, FV_BENCH_NAME_SIZE);
+    else
+        snprintf(text, FV_BENCH_NAME_SIZE, "%s", row->op);
+}
+
+void fv_bench_case_name(const fv_bench_row *row, char name[FV_BENCH_NAME_SIZE]) {
     if (*row->label)
         snprintf(name, FV_BENCH_NAME_SIZE, "%s", row->label);
-    else if (fv_operation_parse(row->op, &op) == FV_OK)
-        fv_operation_print_short(&op, name, FV_BENCH_NAME_SIZE);
     else
-        snprintf(name, FV_BENCH_NAME_SIZE, "%s", row->op);
+        fv_bench_short_op(row, name);
 }
 
 /* "direct_tile", "direct_tile *" if it is the one that runs by itself, "cudnn cudnn_graph nchw" of a rival. */
@@ -182,7 +187,6 @@ static void put_line(fv_table *table, const layout *l, const fv_bench_row *row, 
 /* The line above a case's variants. */
 static void say_case(const fv_bench_row *row) {
     char name[FV_BENCH_NAME_SIZE], line[3 * FV_BENCH_NAME_SIZE] = "";
-    fv_bench_row unlabelled = *row;
     fv_bench_case_name(row, name);
     fv_append(line, sizeof line, "%s, %s %s: %s, floor ", name, row->pass, row->dtype, row->family);
     if (row->floor.seconds > 0)
@@ -190,8 +194,7 @@ static void say_case(const fv_bench_row *row) {
                   1e6 * row->floor.seconds, row->floor.compute_bound ? "compute" : "memory");
     else
         fv_append(line, sizeof line, "not known");
-    unlabelled.label[0] = '\0';
-    fv_bench_case_name(&unlabelled, name);
+    fv_bench_short_op(row, name);
     if (*row->label)
         fv_append(line, sizeof line, "; %s", name);
     fv_bench_say_plain(line);

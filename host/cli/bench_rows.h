@@ -6,6 +6,9 @@
 
 enum { FV_BENCH_NAME_SIZE = 520 };
 
+/* A row's operation without what is understood. */
+void fv_bench_short_op(const fv_bench_row *row, char text[FV_BENCH_NAME_SIZE]);
+
 /* A case in the fewest words: its label, or its text without defaults. */
 void fv_bench_case_name(const fv_bench_row *row, char name[FV_BENCH_NAME_SIZE]);
 
