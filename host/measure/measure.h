@@ -35,7 +35,7 @@ typedef struct fv_summary {
 
 /* Sorts the samples; at least one. The median of an even number is the mean of the middle two. */
 fv_summary fv_summarize(double *seconds, int64_t count);
-double fv_spread(const fv_summary *summary); /* 1 where the median is 0 */
+double fv_spread(const fv_summary *summary); /* 0 where all agree, else 1 where the median is 0 */
 
 typedef struct fv_timing {
     fv_summary summary;
