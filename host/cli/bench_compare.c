@@ -85,6 +85,18 @@ static const char *throttling(const fv_bench_record *record) {
                                        : "none";
 }
 
+/* Pairs of times of which one has an interval that holds the median in fewer than 95 of 100 runs: see fv_summarize. */
+static int64_t count_rough(const comparison *c) {
+    enum { ENOUGH = 6 };
+    int64_t count = 0;
+    for (int64_t i = 0; i < c->count; ++i) {
+        const fv_bench_pair *p = &c->pairs[i];
+        count += fv_bench_change_of(p) != FV_BENCH_NO_PAIR &&
+                 (p->old->timing.summary.samples < ENOUGH || p->new->timing.summary.samples < ENOUGH);
+    }
+    return count;
+}
+
 /* What stands in the way of comparing, in one line. */
 static void warn(comparison *c) {
     const fv_bench_record *old = &c->records[0], *new = &c->records[1];
@@ -103,6 +115,10 @@ static void warn(comparison *c) {
     if (old->protocol.warm != new->protocol.warm)
         fv_append(line, LINE_SIZE, "; %s caches, then %s", old->protocol.warm ? "warm" : "cold",
                   new->protocol.warm ? "warm" : "cold");
+    const int64_t rough = count_rough(c);
+    if (rough)
+        fv_append(line, LINE_SIZE, "; %" PRId64 " variant%s fewer than 6 samples, too few to tell noise", rough,
+                  rough == 1 ? " has" : "s have");
     if (strcmp(throttling(old), throttling(new)) != 0)
         fv_append(line, LINE_SIZE, "; throttling: %s, then %s", throttling(old), throttling(new));
     if (is_dirty(old) || is_dirty(new))

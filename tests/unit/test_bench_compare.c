@@ -175,12 +175,16 @@ static void warnings(void **state) {
     snprintf(new.commit, sizeof new.commit, "0123456-dirty");
     new.protocol.warm = true;
     new.after.throttled[0] = '\0';
+    new.rows[0].timing.summary.samples = 6;
+    old.rows[1].timing.summary.samples = 5;
+    new.rows[2].timing.summary.samples = 5; /* it is wrong */
     new.complete = false;
     expect_said(
         &old, &new,
         "\nwarning: another device: NVIDIA H200, then NVIDIA A100; other libraries: driver 580.82.07, CUDA 13.0, "
         "cuDNN 9.19, then CUDA 12.4; copy ran at 4300, then at 2000 GB/s; f32 product ran at 51.7, then at 40 "
-        "TFLOP/s; cold caches, then warm; throttling: power cap, then none; the new program has changes that are in no "
+        "TFLOP/s; cold caches, then warm; 1 variant has fewer than 6 samples, too few to tell noise; throttling: "
+        "power cap, then none; the new program has changes that are in no "
         "commit; the new run was "
         "stopped before the end\n");
     expect_said(&new, &new, "\nwarning: both programs have changes that are in no commit; both runs were stopped");
