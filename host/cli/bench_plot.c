@@ -152,10 +152,24 @@ static fv_status kind_of(const char *path, fv_plot_kind *kind) {
                       : fv_fail(FV_BAD_INPUT, "cannot draw %s: expected a name that ends in .svg or .png", path);
 }
 
+/* Whether there is a gnuplot: one that is to draw nothing. */
+static fv_status try_gnuplot(void) {
+    drawer d = {.script = -1, .complaints = -1, .picture = -1, .write_end = -1};
+    fv_status status;
+    FV_TRY_GOTO(status, open_ends(&d), done);
+    FV_TRY_GOTO(status, spawn(&d), done);
+    while (waitpid(d.child, NULL, 0) < 0 && errno == EINTR)
+        ;
+done:
+    drawer_end(&d);
+    return status;
+}
+
 fv_status fv_bench_check_plot(const char *path) {
     fv_plot_kind kind;
     FV_TRY(kind_of(path, &kind));
-    return fv_file_check_writable(path);
+    FV_TRY(fv_file_check_writable(path));
+    return try_gnuplot();
 }
 
 fv_status fv_bench_plot(const fv_bench_record *record, const char *path) {

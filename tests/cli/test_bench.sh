@@ -57,6 +57,8 @@ fi
 expect 2 ".svg or .png" "$fovea" bench --from run.json --plot run.jpg
 expect 2 ".svg or .png" "$fovea" bench --backend reference --plot run.jpg relu elements=8
 [ ! -s out.txt ] || fail "it measures before it looks at what to draw to"
+expect 2 "there is no gnuplot" env PATH="$scratch" "$fovea" bench --backend reference --plot run.svg relu elements=8
+[ ! -s out.txt ] || fail "it measures before it looks for gnuplot"
 expect 2 "cannot read no.ladder" "$fovea" bench --backend reference --ladder no.ladder relu elements=8
 [ ! -s out.txt ] || fail "it measures before it reads the ladder"
 
