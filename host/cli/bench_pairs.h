@@ -1,5 +1,5 @@
-/* The variants of two records that belong together: the same operation, pass, dtype, backend and layout; and of ours the
- * same kernel. */
+/* The variants of two records that belong together: the same operation, pass, dtype, backend and layout; and of ours
+ * the same kernel. */
 #ifndef FOVEA_CLI_BENCH_PAIRS_H
 #define FOVEA_CLI_BENCH_PAIRS_H
 

@@ -84,10 +84,10 @@ static fv_status begin_whole(fv_excerpt *excerpt, uint64_t seed) {
 }
 
 /* That the host can hold it all at once: an allocation that is too large may succeed all the same, and end the process
- * when it is used. Of each tensor there is a copy for the kernel, one as it lies in a backend's memory, which may be the
- * host's, and one on the way from there; of those that are compared whole also one in double for the reference's inputs,
- * one for its results, one for the magnitudes that bounds are made from, and the bounds; and the tensors of the forward
- * pass, whose results a backward pass may take. */
+ * when it is used. Of each tensor there is a copy for the kernel, one as it lies in a backend's memory, which may be
+ * the host's, and one on the way from there; of those that are compared whole also one in double for the reference's
+ * inputs, one for its results, one for the magnitudes that bounds are made from, and the bounds; and the tensors of the
+ * forward pass, whose results a backward pass may take. */
 static fv_status require_memory(const fv_excerpt *excerpt, bool whole) {
     fv_tensor_spec forward[FV_MAX_SPECS];
     const int forward_count = fv_operation_signature(&excerpt->op, FV_FORWARD, forward);
