@@ -13,6 +13,7 @@ static const fv_column columns[] = {
     {"layout", "", FV_CELL_TEXT, 0},
     {"rival", "", FV_CELL_YES_NO, 0},
     {"chosen", "", FV_CELL_YES_NO, 0},
+    {"yardstick", "", FV_CELL_YES_NO, 0},
     {"ways", "", FV_CELL_COUNT, 0},
     {"state", "", FV_CELL_TEXT, 0},
     {"reason", "", FV_CELL_TEXT, 0},
@@ -55,6 +56,7 @@ static void put_identity(fv_table *table, const fv_bench_row *row) {
     fv_table_text(table, row->layout);
     fv_table_yes_no(table, row->rival);
     fv_table_yes_no(table, row->chosen);
+    fv_table_yes_no(table, row->yardstick);
     fv_table_count(table, row->ways);
 }
 

@@ -29,9 +29,11 @@ typedef struct fv_run {
 fv_status fv_run_begin(fv_run *run, const fv_problem *problem, const fv_call *call);
 void fv_run_end(fv_run *run);
 
-/* Runs the call on poisoned outputs and judges them; inputs that it wrote to are wrong, too, and are sent again. A call
- * that fails to run, FV_MISMATCH or FV_DEVICE, is a failure. */
+/* Runs the call on poisoned outputs and judges them. A call that fails to run, FV_MISMATCH or FV_DEVICE, is a failure. */
 fv_status fv_run_prove(fv_run *run, fv_proof *proof);
+
+/* Makes a proof a failure if the inputs are not what they were before all runs; then the problem must be refreshed. */
+fv_status fv_run_check_inputs(const fv_run *run, fv_proof *proof);
 
 /* Times it. */
 fv_status fv_run_time(fv_run *run, const fv_scratch *scratch, const fv_protocol *protocol, fv_timing *timing);

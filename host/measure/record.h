@@ -66,8 +66,8 @@ void fv_bench_record_release(fv_bench_record *record);
 /* Rows of the same case, pass and dtype lie together: the one behind the last that belongs to the case of `begin`. */
 int64_t fv_bench_case_end(const fv_bench_record *record, int64_t begin);
 
-/* Within such a case: the fastest timed row of ours that is no yardstick, the one that is chosen, and the rival's fastest in a layout; NULL:
- * none. A rival's row counts if it was timed and is not wrong. */
+/* Within such a case: the fastest timed row of ours that is no yardstick, the one that is chosen, and the rival's
+ * fastest in a layout; NULL: none. A rival's row counts if it was timed and is not wrong. */
 const fv_bench_row *fv_bench_fastest(const fv_bench_record *record, int64_t begin, int64_t end);
 const fv_bench_row *fv_bench_chosen(const fv_bench_record *record, int64_t begin, int64_t end);
 const fv_bench_row *fv_bench_rival(const fv_bench_record *record, int64_t begin, int64_t end, const char *layout);

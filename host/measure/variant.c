@@ -117,40 +117,47 @@ static void describe(fv_bench_row *row, const fv_call *call) {
     row->workspace = call->workspace;
 }
 
-/* Proves the run, and says in the row what came of it. */
-static fv_status prove(const fv_variant *variant, fv_run *run, fv_bench_row *row) {
+/* Says in the row what came of a proof. */
+static void note_proof(const fv_variant *variant, const fv_proof *proof, fv_bench_row *row) {
+    snprintf(row->scope, sizeof row->scope, "%s", variant->problem->excerpt->scope);
+    row->compared = proof->compared;
+    row->wrong = proof->wrong;
+    row->worst = proof->worst > row->worst ? proof->worst : row->worst;
+    row->verified = proof->outcome == FV_PASSED;
+    const fv_bench_state bad = proof->wrong ? FV_BENCH_WRONG : FV_BENCH_FAILED;
+    set_state(row, proof->outcome == FV_FAILED ? bad : FV_BENCH_TIMED, proof->reason);
+}
+
+/* Proves a run, times it if it is right, and proves it once more: a kernel that keeps something from its first run, writes
+ * to its inputs, or goes wrong now and then must not be shown as fast. */
+static fv_status prove_and_time_run(const fv_variant *variant, fv_run *run, fv_bench_row *row) {
     fv_proof proof;
     FV_TRY(fv_run_prove(run, &proof));
-    snprintf(row->scope, sizeof row->scope, "%s", variant->problem->excerpt->scope);
-    row->compared = proof.compared;
-    row->wrong = proof.wrong;
-    row->worst = proof.worst > row->worst ? proof.worst : row->worst;
-    row->verified = proof.outcome == FV_PASSED;
-    const fv_bench_state bad = proof.wrong ? FV_BENCH_WRONG : FV_BENCH_FAILED;
-    set_state(row, proof.outcome == FV_FAILED ? bad : FV_BENCH_TIMED, proof.reason);
+    note_proof(variant, &proof, row);
+    if (row->state != FV_BENCH_TIMED)
+        return FV_OK;
+    FV_TRY(fv_run_time(run, variant->scratch, variant->protocol, &row->timing));
+    FV_TRY(fv_run_check_inputs(run, &proof));
+    const bool intact = proof.outcome != FV_FAILED;
+    if (intact)
+        FV_TRY(fv_run_prove(run, &proof));
+    note_proof(variant, &proof, row);
+    if (row->state == FV_BENCH_TIMED)
+        return FV_OK;
+    row->timing = (fv_timing){0};
+    if (intact)
+        snprintf(row->reason, sizeof row->reason, "right at first, but not after it was timed: %.250s", proof.reason);
     return FV_OK;
 }
 
-/* Proves one way, times it if it is right, and proves it once more: a kernel that keeps something from its first run, or
- * that goes wrong now and then, must not be shown as fast. */
 static fv_status prove_and_time(const fv_variant *variant, const way *chosen, fv_bench_row *row) {
     fv_call call;
     fv_run run;
-    fv_status status;
-    FV_TRY_GOTO(status, open_way(variant, chosen, &call, &run), done);
-    describe(row, &call);
-    FV_TRY_GOTO(status, prove(variant, &run, row), done);
-    if (row->state != FV_BENCH_TIMED)
-        goto done;
-    FV_TRY_GOTO(status, fv_run_time(&run, variant->scratch, variant->protocol, &row->timing), done);
-    FV_TRY_GOTO(status, prove(variant, &run, row), done);
-    if (row->state == FV_BENCH_TIMED)
-        goto done;
-    row->timing = (fv_timing){0};
-    char reason[sizeof row->reason];
-    snprintf(reason, sizeof reason, "right at first, but not after it was timed: %.250s", row->reason);
-    memcpy(row->reason, reason, sizeof reason);
-done:
+    fv_status status = open_way(variant, chosen, &call, &run);
+    if (status == FV_OK) {
+        describe(row, &call);
+        status = prove_and_time_run(variant, &run, row);
+    }
     close_way(&call, &run);
     return status;
 }
@@ -189,6 +196,7 @@ static fv_status take_fastest(const fv_variant *variant, const ways *list, fv_be
             break;
         if (i == 0)
             first = *row;
+        FV_TRY(fv_problem_refresh(variant->problem)); /* it may have written to the inputs */
     }
     if (row->state == FV_BENCH_TIMED && first.state != FV_BENCH_TIMED)
         mention(row, &first);

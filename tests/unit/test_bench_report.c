@@ -142,7 +142,7 @@ static void csv(void **state) {
     assert_int_equal(lines, 1 + record.count);
     assert_int_equal(strncmp(text, "label,op,family,pass,", 21), 0);
     expect_in(text, "\"MobileNet \"\"dw, 5\"\" | \xc3\xa9t\xc3\xa9 <56\xc2\xb2>\",conv2d n=32");
-    expect_in(text, ",im2col,,nhwc,no,no,0,timed,,yes,\"2 of 64 images, 8 of 256 output channels\",2048,0,0.312,37,"
+    expect_in(text, ",im2col,,nhwc,no,no,no,0,timed,,yes,\"2 of 64 images, 8 of 256 output channels\",2048,0,0.312,37,"
                     "5000.000,4990.000,5010.000,4950.000,0.200,yes,no,0,236760072192,413401088,4579.498,compute,47.352,"
                     "82.680,91.590,4000.000,\"engine 38, math mode f32, tile 128x64, stages 4, split 1\",3600.000,"
                     "0.80000\n");
