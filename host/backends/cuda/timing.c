@@ -82,7 +82,9 @@ static fv_status take_sample(fv_context *context, fv_cuda_timer *timer, void *sc
     const cudaError_t begun = cudaEventQuery(timer->begin);
     s->queuing = fv_clock_seconds() - queued_from;
     s->exposed = begun != cudaErrorNotReady;
-    if (s->exposed)
+    if (!s->exposed)
+        (void)cudaGetLastError(); /* "not ready" is no error, but the next launch might take it for one of its own */
+    else
         FV_TRY(FV_CUDA("ask for an event", begun));
     FV_TRY(FV_CUDA("wait for an event", cudaEventSynchronize(timer->end)));
     FV_TRY(seconds_between(timer->start, timer->begin, &s->cover));
