@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "backends/reference/reference.h"
+#include "base/checked.h"
 
 /* A tap and the four pixels that it reads. */
 typedef struct tap {
@@ -93,23 +94,39 @@ static void add_to_y(const fv_deformable *d, void *const at[FV_ROLES], const tap
     }
 }
 
+/* Channels whose gradients are summed up side by side: within w they are neighbours, and the filters lie far apart. */
+enum { BLOCK = 64 };
+
+/* Gradients of the samples of channels [first, end), all of one convolution group: sums over the group's filters. */
+static void sum_gradients(const fv_deformable *d, const tap *t, const double *w, const double *dy, int64_t first,
+                          int64_t end, double gradient[BLOCK]) {
+    for (int64_t c = first; c < end; ++c)
+        gradient[c - first] = 0;
+    for (int64_t k = 0; k < d->k / d->groups; ++k) {
+        int64_t y;
+        const double *filter = &w[filter_of(d, t, first, k, &y)];
+        for (int64_t c = first; c < end; ++c)
+            gradient[c - first] += dy[y] * filter[c - first];
+    }
+}
+
 static void add_to_data(const fv_deformable *d, void *const at[FV_ROLES], const tap *t) {
-    const double *w = at[FV_W], *x = at[FV_X], *dy = at[FV_DY];
-    double *dx = at[FV_DX], *doffset = at[FV_DOFFSET], *dmask = at[FV_DMASK];
-    for (int64_t c = t->first; c < t->end; ++c) {
-        double gradient = 0; /* of the sample */
-        for (int64_t k = 0; k < d->k / d->groups; ++k) {
-            int64_t y;
-            const int64_t filter = filter_of(d, t, c, k, &y);
-            gradient += dy[y] * w[filter];
+    const double *x = at[FV_X];
+    double *dx = at[FV_DX], *doffset = at[FV_DOFFSET], *dmask = at[FV_DMASK], gradient[BLOCK];
+    const int64_t cg = d->c / d->groups;
+    for (int64_t first = t->first, end; first < t->end; first = end) {
+        end = fv_min(fv_min(first + BLOCK, t->end), (first / cg + 1) * cg);
+        sum_gradients(d, t, at[FV_W], at[FV_DY], first, end, gradient);
+        for (int64_t c = first; c < end; ++c) {
+            const double change = gradient[c - first];
+            for (int corner = 0; corner < 4; ++corner)
+                if (t->pixel[corner] >= 0)
+                    dx[t->pixel[corner] * d->c + c] += t->weight[corner] * t->mask * change;
+            doffset[2 * t->index] += t->mask * change * interpolate(d, t, t->by_row, x, c);
+            doffset[2 * t->index + 1] += t->mask * change * interpolate(d, t, t->by_col, x, c);
+            if (d->mask)
+                dmask[t->index] += change * interpolate(d, t, t->weight, x, c);
         }
-        for (int corner = 0; corner < 4; ++corner)
-            if (t->pixel[corner] >= 0)
-                dx[t->pixel[corner] * d->c + c] += t->weight[corner] * t->mask * gradient;
-        doffset[2 * t->index] += t->mask * gradient * interpolate(d, t, t->by_row, x, c);
-        doffset[2 * t->index + 1] += t->mask * gradient * interpolate(d, t, t->by_col, x, c);
-        if (d->mask)
-            dmask[t->index] += gradient * interpolate(d, t, t->weight, x, c);
     }
 }
 
