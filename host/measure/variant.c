@@ -6,8 +6,9 @@
 #include "base/error.h"
 #include "measure/bench.h"
 
-/* How long a look at one of several ways may take: enough to tell which is fastest. */
-static const fv_protocol brief = {.samples = 3, .least = 0, .noise = 0.02, .most = 0.05};
+/* How long a look at one of several ways may take: enough to tell which is fastest. One call says it of slow ones, of
+ * which libraries have some that take a hundred times as long as their best. */
+static const fv_protocol brief = {.samples = 1, .least = 0.002, .noise = 0.02, .most = 0.03};
 
 typedef struct way {
     const fv_kernel *kernel;
@@ -73,9 +74,24 @@ static int by_time(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static void set_state(fv_bench_row *row, fv_bench_state state, const char *reason) {
+    row->state = state;
+    snprintf(row->reason, sizeof row->reason, "%.*s", (int)sizeof row->reason - 1, reason);
+}
+
+/* What is known of a kernel's call, which may not have come to be. */
+static void describe(fv_bench_row *row, const fv_kernel *kernel, const fv_call *call) {
+    const bool prepared = !kernel->prepare || call->state;
+    const fv_numerics numerics = prepared ? fv_call_numerics(call) : (fv_numerics){0};
+    snprintf(row->kernel, sizeof row->kernel, "%s", kernel->name);
+    snprintf(row->implementation, sizeof row->implementation, "%s", numerics.description);
+    row->workspace = call->workspace;
+}
+
 /* Times each way briefly and sorts them, fastest first; those that cannot be had are dropped. If none is left, it returns
- * how the first one failed, and that one's message. */
-static fv_status rank(const fv_variant *variant, ways *list) {
+ * how the first one failed, and that one's message. If one breaks the device, *lost, it returns how, and the row tells
+ * which. */
+static fv_status rank(const fv_variant *variant, ways *list, fv_bench_row *row, bool *lost) {
     char message[1024];
     fv_status first = FV_OK;
     int kept = 0;
@@ -86,7 +102,12 @@ static fv_status rank(const fv_variant *variant, ways *list) {
         fv_status status = open_way(variant, &list->items[i], &call, &run);
         if (status == FV_OK)
             status = fv_run_time(&run, variant->scratch, &brief, &timing);
+        *lost = status != FV_OK && status != FV_UNSUPPORTED && fv_context_is_lost(variant->problem->context);
+        if (*lost)
+            describe(row, list->items[i].kernel, &call);
         close_way(&call, &run);
+        if (*lost)
+            return status;
         if (status == FV_OK) {
             list->items[i].seconds = timing.summary.median;
             list->items[kept++] = list->items[i];
@@ -103,18 +124,6 @@ static fv_status rank(const fv_variant *variant, ways *list) {
         return FV_OK;
     fv_error_restore(message);
     return first;
-}
-
-static void set_state(fv_bench_row *row, fv_bench_state state, const char *reason) {
-    row->state = state;
-    snprintf(row->reason, sizeof row->reason, "%.*s", (int)sizeof row->reason - 1, reason);
-}
-
-static void describe(fv_bench_row *row, const fv_call *call) {
-    const fv_numerics numerics = fv_call_numerics(call);
-    snprintf(row->kernel, sizeof row->kernel, "%s", call->kernel->name);
-    snprintf(row->implementation, sizeof row->implementation, "%s", numerics.description);
-    row->workspace = call->workspace;
 }
 
 /* Says in the row what came of a proof. */
@@ -155,7 +164,7 @@ static fv_status prove_and_time(const fv_variant *variant, const way *chosen, fv
     fv_run run;
     fv_status status = open_way(variant, chosen, &call, &run);
     if (status == FV_OK) {
-        describe(row, &call);
+        describe(row, call.kernel, &call);
         status = prove_and_time_run(variant, &run, row);
     }
     close_way(&call, &run);
@@ -212,13 +221,13 @@ fv_status fv_variant_measure(const fv_variant *variant, fv_bench_row *row, bool 
     if (status == FV_OK && list.count == 0)
         status = FV_UNSUPPORTED;
     if (status == FV_OK && list.count > 1)
-        status = rank(variant, &list);
+        status = rank(variant, &list, row, lost);
     if (status == FV_OK)
         status = take_fastest(variant, &list, row, lost);
     free(list.items);
     if (status == FV_OK || status == FV_UNSUPPORTED)
         return status;
     note_failure(row, status);
-    *lost = fv_context_is_lost(variant->problem->context);
+    *lost = *lost || fv_context_is_lost(variant->problem->context);
     return FV_OK;
 }
