@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -31,6 +32,7 @@ typedef struct options {
     uint64_t seed;
     int threads;
     bool measure_ceilings;
+    bool resume; /* what an earlier run has left in the file `out` */
     fv_format format;
     const char *out, *plot, *ladder; /* files; NULL: none */
     fv_reasons reasons;              /* what the last one says */
@@ -50,6 +52,7 @@ enum {
     KEY_CEILINGS,
     KEY_FORMAT,
     KEY_OUT,
+    KEY_RESUME,
     KEY_PLOT,
     KEY_COMPARE,
     KEY_FROM,
@@ -76,7 +79,8 @@ static const struct argp_option option_table[] = {
     {"seed", KEY_SEED, "N", 0, "of the data (default 1)", 1},
     {"threads", KEY_THREADS, "N", 0, "CPU threads (default: all)", 1},
     {"format", KEY_FORMAT, "NAME", 0, "table (default), json, csv or markdown", 2},
-    {"out", KEY_OUT, "FILE", 0, "write the record to a file, as JSON", 2},
+    {"out", KEY_OUT, "FILE", 0, "write the record to a file, as JSON: after each variant what there is", 2},
+    {"resume", KEY_RESUME, NULL, 0, "go on behind the last variant in the file that --out names, if it is there", 2},
     {"plot", KEY_PLOT, "FILE", 0, "draw a roofline and the ratios by gnuplot, to FILE.svg or FILE.png", 2},
     {"from", KEY_FROM, "FILE", 0, "show a record that --out wrote; nothing is timed", 3},
     {"compare", KEY_COMPARE, "OLD NEW", 0, "show two such records side by side", 3},
@@ -147,6 +151,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
     case KEY_OUT:
         o->out = text;
         break;
+    case KEY_RESUME:
+        o->resume = true;
+        break;
     case KEY_PLOT:
         o->plot = text;
         break;
@@ -196,17 +203,32 @@ typedef struct benching {
     const options *options;
     fv_bench *bench;
     fv_progress progress;
-    bool begun; /* a variant has been measured */
+    bool begun; /* a variant has been measured, by this run or an earlier one */
 } benching;
 
 static bool selects(void *user, const fv_kernel *kernel) {
     return fv_filter_matches(&((benching *)user)->options->filter, kernel);
 }
 
+/* Writes what was measured so far, and that this variant did not come to its end, which is true of what remains if the
+ * program does not survive it. That it cannot be written will show at the end. */
+static void save(const benching *b, const fv_bench_row *begun) {
+    fv_bench_record *record = b->bench->record;
+    fv_bench_row row = *begun;
+    row.state = FV_BENCH_FAILED;
+    snprintf(row.reason, sizeof row.reason, "the program ended while this ran");
+    if (fv_bench_record_add(record, &row) != FV_OK)
+        return;
+    (void)fv_bench_write(record, b->options->out);
+    --record->count;
+}
+
 /* Known before it runs, in case that the program does not survive it. */
 static void on_begin(void *user, const fv_bench_row *row) {
-    (void)user;
+    const benching *b = user;
     char line[1024];
+    if (b->options->out)
+        save(b, row);
     snprintf(line, sizeof line, "fovea bench --backend %s --pass %s --dtype %s --kernel %s '%s'", row->backend,
              row->pass, row->dtype, row->kernel, row->op);
     fv_now_running(line);
@@ -275,6 +297,24 @@ static void describe_run(const options *o, int argc, char **argv, const fv_conte
     }
 }
 
+/* Takes over what an earlier run has written to the file, if it is of the same kind. */
+static fv_status take_over(const options *o, const fv_context *context, const fv_context *rival,
+                           fv_bench_record *record) {
+    if (!o->resume || access(o->out, F_OK) != 0)
+        return FV_OK;
+    FV_TRY(fv_bench_read(record, o->out));
+    if (strcmp(record->backend, fv_context_backend(context)) != 0 ||
+        strcmp(record->against, rival ? fv_context_backend(rival) : "") != 0)
+        return fv_fail(FV_BAD_INPUT, "--resume: %s is a record of %s against %s", o->out, record->backend,
+                       *record->against ? record->against : "none");
+    if (strcmp(record->commit, fv_commit()) != 0 || record->seed != o->seed)
+        return fv_fail(FV_BAD_INPUT, "--resume: %s is a record of commit %s with seed %" PRIu64, o->out,
+                       *record->commit ? record->commit : "unknown", record->seed);
+    record->complete = false;
+    record->command[0] = '\0';
+    return FV_OK;
+}
+
 /* ---- the command ---- */
 
 static fv_status measure(options *o, int argc, char **argv, fv_bench_record *record) {
@@ -293,11 +333,14 @@ static fv_status measure(options *o, int argc, char **argv, fv_bench_record *rec
     b.bench = &bench;
     FV_TRY_GOTO(status, fv_context_create(o->backend ? o->backend : "auto", &context_options, &bench.context), done);
     FV_TRY_GOTO(status, open_rival(o, bench.context, &bench.rival), done);
+    FV_TRY_GOTO(status, take_over(o, bench.context, bench.rival, record), done);
     FV_TRY_GOTO(status, gather_cases(o, record), done);
     describe_run(o, argc, argv, bench.context, bench.rival, record);
     fv_catch_signals();
     fv_catch_crashes();
-    FV_TRY_GOTO(status, fv_ceilings_get(bench.context, o->measure_ceilings, &record->ceilings), done);
+    b.begun = record->count > 0;
+    if (!b.begun) /* else with the ceilings that its rows were held against */
+        FV_TRY_GOTO(status, fv_ceilings_get(bench.context, o->measure_ceilings, &record->ceilings), done);
     fv_progress_begin(&b.progress);
     status = fv_bench_run(&bench);
     bench.context->backend->conditions(bench.context, &record->after);
@@ -347,6 +390,8 @@ static fv_status refuse_with_records(const options *o) {
         o->filter.kernel)
         return fv_fail(FV_BAD_INPUT, "--%s: a record is shown as it is: choose no operations and no kernels",
                        o->compare ? "compare" : "from");
+    if (o->resume)
+        return fv_fail(FV_BAD_INPUT, "--resume: a record is shown as it is: nothing is measured");
     if (o->compare && (o->out || o->plot || o->ladder))
         return fv_fail(FV_BAD_INPUT, "--compare takes no --out, --plot or --ladder");
     return FV_OK;
@@ -357,6 +402,8 @@ static fv_status bench(options *o, int argc, char **argv, fv_bench_record *recor
         FV_TRY(refuse_with_records(o));
     if (o->compare)
         return fv_bench_compare(o->compare, o->words[0], o->format);
+    if (o->resume && !o->out)
+        return fv_fail(FV_BAD_INPUT, "--resume needs --out FILE: the record to go on with");
     /* Early: what cannot be read or written shows before the work, not after it. */
     if (o->out)
         FV_TRY(fv_file_check_writable(o->out));

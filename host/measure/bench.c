@@ -17,6 +17,7 @@ typedef struct subject {
     fv_excerpt excerpt;
     fv_problem problem;    /* where the variants run one after the other; anew after one that went wrong */
     fv_scratch scratch[2]; /* ours and the rival's */
+    int64_t earlier;       /* rows of the record that were there before */
     bool stopped;
 } subject;
 
@@ -43,6 +44,31 @@ static fv_status keep(subject *s, const fv_bench_row *row) {
 
 static void set_layout(fv_bench_row *row, fv_layout layout) {
     snprintf(row->layout, sizeof row->layout, "%s", layout == FV_NCHW ? "nchw" : "nhwc");
+}
+
+/* ---- what an earlier run has measured ---- */
+
+static bool same_problem(const fv_bench_row *a, const fv_bench_row *b) {
+    return !strcmp(a->op, b->op) && !strcmp(a->pass, b->pass) && !strcmp(a->dtype, b->dtype);
+}
+
+/* Of a rival there is one row in each layout, whichever kernel that is. */
+static bool was_measured(const subject *s, const fv_bench_row *row) {
+    const fv_bench_row *rows = s->bench->record->rows;
+    for (int64_t i = 0; i < s->earlier; ++i)
+        if (same_problem(&rows[i], row) && rows[i].rival == row->rival && !strcmp(rows[i].layout, row->layout) &&
+            (row->rival || !strcmp(rows[i].kernel, row->kernel)))
+            return true;
+    return false;
+}
+
+/* Whether the pass is done: of the last one that it came to, the earlier run may have left variants. */
+static bool was_finished(const subject *s) {
+    const fv_bench_row *rows = s->bench->record->rows, row = blank_row(s, s->bench->context);
+    bool there = false;
+    for (int64_t i = 0; i < s->earlier; ++i)
+        there |= same_problem(&rows[i], &row);
+    return there && !same_problem(&rows[s->earlier - 1], &row);
 }
 
 /* ---- which rows ---- */
@@ -90,12 +116,14 @@ static bool place(subject *s, fv_context *context, fv_layout layout, fv_bench_ro
     return false;
 }
 
-/* Measures one variant and keeps its row, unless it does not support the case. */
+/* Measures one variant and keeps its row, unless it does not support the case, or an earlier run has its row. */
 static fv_status measure(subject *s, fv_context *context, fv_variant *variant, fv_bench_row *row) {
     bool lost = false;
     fv_status status = FV_OK;
     set_layout(row, variant->kernels[0]->layout);
     snprintf(row->kernel, sizeof row->kernel, "%s", variant->kernels[0]->name);
+    if (was_measured(s, row))
+        return FV_OK;
     if (s->bench->on_begin)
         s->bench->on_begin(s->bench->user, row);
     if (place(s, context, variant->kernels[0]->layout, row)) {
@@ -170,15 +198,19 @@ static fv_status keep_failure(subject *s, fv_status status) {
     row.state = status == FV_NO_MEMORY ? FV_BENCH_NO_MEMORY : FV_BENCH_FAILED;
     snprintf(row.kernel, sizeof row.kernel, "all");
     set_layout(&row, FV_NHWC);
+    snprintf(row.reason, sizeof row.reason, "%.*s", (int)sizeof row.reason - 1, fv_error_message());
+    if (was_measured(s, &row))
+        return FV_OK;
     if (s->bench->on_begin)
         s->bench->on_begin(s->bench->user, &row);
-    snprintf(row.reason, sizeof row.reason, "%.*s", (int)sizeof row.reason - 1, fv_error_message());
     return keep(s, &row);
 }
 
 static fv_status measure_pass(subject *s) {
     int measured = 0;
     char reason[320] = "";
+    if (was_finished(s))
+        return FV_OK;
     const fv_status status = fv_excerpt_begin(&s->excerpt, &s->op, s->pass, s->bench->seed, s->bench->budget);
     if (status != FV_OK)
         return keep_failure(s, status);
@@ -208,8 +240,10 @@ static fv_status measure_case(subject *s, const fv_case *item) {
 }
 
 fv_status fv_bench_run(fv_bench *bench) {
-    subject s = {.bench = bench};
+    subject s = {.bench = bench, .earlier = bench->record->count};
     fv_status status = FV_OK;
+    bench->record->unsupported = 0; /* those are gone through again */
+    bench->record->first_unsupported[0] = '\0';
     for (s.case_index = 0; s.case_index < bench->cases->count && status == FV_OK && !s.stopped; ++s.case_index)
         status = measure_case(&s, &bench->cases->items[s.case_index]);
     fv_scratch_release(&s.scratch[0]);

@@ -21,7 +21,9 @@ typedef struct fv_bench {
     bool (*on_end)(void *user, int64_t case_index);
     void *user;
 
-    /* what came out: the rows, and what no variant supports; the rest of the record is the caller's */
+    /* What came out: the rows, and what no variant supports; the rest of the record is the caller's. Rows that are there
+     * when it begins are of an earlier run on the same cases that did not get to the end: their variants are not measured
+     * again, whatever became of them, and this one goes on behind the last. */
     fv_bench_record *record;
 } fv_bench;
 

@@ -82,6 +82,20 @@ wait $!
 [ $? -eq 130 ] && [ -s stopped.json ] || fail "Ctrl-C: $(cat err.txt out.txt)"
 grep -q '"complete": false' stopped.json || fail "a stopped run calls itself complete"
 
+# Killed: what was timed before is there, and --resume goes on behind what ran then.
+"$fovea" bench --backend reference --against none --least 30 --most 30 --pass forward --dtype f32 --out killed.json relu elements=1000 >out.txt 2>err.txt </dev/null &
+until [ -s killed.json ]; do sleep 0.1; done
+kill -KILL $!
+wait $! 2>/dev/null
+grep -q 'the program ended while this ran' killed.json && grep -q '"complete": false' killed.json || fail "killed: $(cat killed.json)"
+expect 1 "" "$fovea" bench --backend reference --against none $brief --pass forward --dtype f32 --out killed.json --resume relu elements=1000 relu elements=2000
+[ "$(grep -c '"op": ' killed.json)" -eq 2 ] && grep -q '"complete": true' killed.json && grep -q 'elements=2000' killed.json ||
+  fail "a run that goes on: $(cat killed.json)"
+expect 2 "killed.json is a record of reference against none" "$fovea" bench --backend emulated --against none --out killed.json --resume relu elements=8
+expect 2 "with seed 1" "$fovea" bench --backend reference --against none --seed 2 --out killed.json --resume relu elements=8
+expect 2 "--resume needs --out" "$fovea" bench --backend reference --resume relu elements=8
+expect 2 "nothing is measured" "$fovea" bench --from run.json --out again.json --resume
+
 # Bad input: one line, status 2.
 expect 2 "unknown backend 'gpu'" "$fovea" bench --backend gpu relu elements=8
 expect 2 "reference is what is being timed" "$fovea" bench --backend reference --against reference relu elements=8
