@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# device_report.sh OUTDIR [--backend B] [--against B2] [--quick] [--seconds N]: the whole picture of a machine in one command.
+# device_report.sh OUTDIR [--backend B] [--against B2] [--quick] [--continue] [--seconds N]: the whole picture of a machine in
+# one command.
 #
 # Configures, builds, tests, checks every kernel, trains and times the suites; ours (default: cuda) and the vendor's
 # (default: cudnn, or for emulated onednn). The machine needs a C compiler, CMake and, for cuda, nvcc; no network. No setting of
@@ -8,6 +9,11 @@
 #
 # OUTDIR gets logs.txt (what the steps printed), steps.txt (number, step, status, seconds; tabs between), summary.txt (the same
 # to read) and bench-*.json (what was measured, see fovea bench --from). --quick takes the small suite and few samples.
+# --continue goes on with what an earlier report left in OUTDIR: steps that went well are not done again, and benchmarks that
+# did not get to the end go on from there.
+#
+# A kernel that breaks the device breaks it for its process. Where a check fails, every kernel is checked again in a process
+# of its own; and a benchmark is begun anew behind the variant that ended it, three times.
 #
 # Exit status: 0 all is well, though a benchmark may have been stopped at its limit; 1 a step failed; 2 usage.
 #
@@ -22,10 +28,10 @@ source=$(cd "$(dirname "$0")/.." && pwd)
 cores=$(nproc)
 
 usage() {
-  echo "device_report.sh: $1; usage: device_report.sh OUTDIR [--backend B] [--against B2|none] [--quick] [--seconds N]" >&2
+  echo "device_report.sh: $1; usage: device_report.sh OUTDIR [--backend B] [--against B2|none] [--quick] [--continue] [--seconds N]" >&2
   exit 2
 }
-out='' backend=cuda against='' quick='' budget=530
+out='' backend=cuda against='' quick='' again='' budget=530
 while [ $# -gt 0 ]; do
   case $1 in
     --backend | --against | --seconds)
@@ -33,6 +39,7 @@ while [ $# -gt 0 ]; do
       case $1 in --backend) backend=$2 ;; --against) against=$2 ;; *) budget=$2 ;; esac
       shift ;;
     --quick) quick=yes ;;
+    --continue) again=yes ;;
     -*) usage "unknown option $1" ;;
     *) [ -z "$out" ] || usage "a second folder, $1"
        out=$1 ;;
@@ -44,9 +51,12 @@ case $budget in '' | *[!0-9]* | ??????*) usage "--seconds $budget is no whole nu
 if [ -z "$against" ]; then
   case $backend in cuda) against=cudnn ;; emulated) against=onednn ;; *) against=none ;; esac
 fi
-mkdir -p "$out" && out=$(cd "$out" && pwd) && rm -f "$out"/bench-*.json && : >"$out/logs.txt" && : >"$out/steps.txt" || exit 2
+mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 2
+[ -n "$again" ] || rm -f "$out"/bench-*.json "$out/logs.txt" "$out/steps.txt" || exit 2
+touch "$out/logs.txt" "$out/steps.txt" || exit 2
 scratch=$(mktemp -d) || exit 2
 trap 'rm -rf "$scratch"' EXIT
+export XDG_CACHE_HOME=$scratch # of the chip's limits: measured once for all benchmarks, wherever HOME is
 
 build=${FOVEA_BUILD:-$source/build/report}
 fovea=$build/fovea
@@ -59,7 +69,8 @@ fi
 
 # ---- steps
 
-number=0 failed=0 child='' stopped=''
+earlier=$(cat "$out/steps.txt")
+number=$(wc -l <"$out/steps.txt") failed=0 child='' stopped='' last=0 # last: a step's exit status
 GRACE=10 # seconds that a step has left to write what it knows, when its time is up
 trap 'stopped=yes; [ -z "$child" ] || kill "$child" 2>/dev/null' INT TERM
 
@@ -70,10 +81,18 @@ record() {
   printf '%02d %-16s %-14s %4s s\n' "$number" "$1" "$2" "$3"
 }
 
+# went_well NAME: in the report that is continued.
+went_well() {
+  printf '%s\n' "$earlier" | grep -q "$(printf '\t%s\tok\t' "$1")"
+}
+
 # step NAME LIMIT COMMAND...: one step, for at most LIMIT seconds and what is left of all. It is told to stop by SIGTERM.
 step() {
   local name=$1 limit=$2 left=$((budget - SECONDS - GRACE)) begin=$SECONDS status log
   shift 2
+  last=0
+  went_well "$name" && return
+  last=1
   [ "$limit" -le "$left" ] || limit=$left
   if [ -n "$stopped" ] || [ "$limit" -le 0 ]; then
     failed=1
@@ -84,17 +103,17 @@ step() {
   # In a session of its own, and in its foreground: exactly one SIGTERM may reach the program, which dies of a second one.
   setsid timeout --foreground -k $GRACE "$limit" "$@" >"$log" 2>&1 </dev/null &
   child=$!
-  while wait "$child"; status=$?; kill -0 "$child" 2>/dev/null; do :; done # a signal cuts a wait short
+  while wait "$child"; last=$?; kill -0 "$child" 2>/dev/null; do :; done # a signal cuts a wait short
   kill -KILL -- "-$child" 2>/dev/null # what a stopped build leaves behind
   child=''
   { echo "==== $name"; cat "$log"; echo; } >>"$out/logs.txt"
   rm -f "$log"
-  case $status:$name in
+  case $last:$name in
     0:*) status=ok ;;
     124:bench-*) if [ -s "$out/$name.json" ]; then status='ok, in part'; else status='timed out'; fi ;;
     124:*) status='timed out' ;;
     137:*) status='killed' ;;
-    *) status="failed ($status)" ;;
+    *) status="failed ($last)" ;;
   esac
   case $status in ok*) ;; *) failed=1 ;; esac
   record "$name" "$status" $((SECONDS - begin))
@@ -135,17 +154,42 @@ configure() {
 
 # own NAME LIMIT FUNCTION: a step that is a function of this script.
 own() {
-  step "$1" "$2" bash -c "$(declare -p source build backend libraries 2>/dev/null); $(declare -f "$3"); $3"
+  step "$1" "$2" bash -c "$(declare -p source build fovea backend libraries 2>/dev/null); $(declare -f "$3"); $3"
+}
+
+# Every kernel in a process of its own, some at a time: one that breaks the device, or hangs, shows what the others do.
+# shellcheck disable=SC2016,SC2317 # reached by own; the quoted lines are for another shell
+each() {
+  "$fovea" kernels --backend "$backend" --format csv | tail -n +2 | cut -d , -f 2-5 | tr , ' ' |
+    xargs -r -L 1 -P 8 bash -c '
+      text=$(timeout -k 5 60 "$0" check --backend "$1" --against none --op "$2" --pass "$3" --dtype "$4" --kernel "$5" 2>&1)
+      status=$?
+      [ $status -ne 0 ] || text=ok
+      printf "%s %s %s %s: %s\n" "$2" "$3" "$4" "$5" "$text"
+      [ $status -eq 0 ]' "$fovea" "$backend"
+}
+
+# check BACKEND AGAINST LIMIT
+check() {
+  step "check-$1" "$3" "$fovea" check --backend "$1" --against "$2" ${cases[@]+"${cases[@]}"}
+  case $last in
+    0 | 2 | 126 | 127) ;; # well, or not even begun
+    *) backend=$1 own "check-$1-each" 90 each ;;
+  esac
 }
 
 # bench NAME LIMIT SUITE...
 bench() {
-  local name=bench-$1 limit=$2 suites=() protocol=(--least 0.02 --most 0.3)
+  local name=bench-$1 limit=$2 suites=() protocol=(--least 0.02 --most 0.2) tries=4
   shift 2
   [ -z "$quick" ] || protocol=(--samples 3 --least 0.001 --most 0.01)
   for suite in "$@"; do suites+=(--suite "$suite"); done
-  step "$name" "$limit" "$fovea" bench --backend "$backend" --against "$against" "${suites[@]}" "${protocol[@]}" \
-    --out "$out/$name.json" --format markdown
+  while
+    step "$name" "$limit" "$fovea" bench --backend "$backend" --against "$against" "${suites[@]}" "${protocol[@]}" \
+      --out "$out/$name.json" --resume --format markdown
+    tries=$((tries - 1))
+    case $last in 0 | 2 | 124 | 137) false ;; *) [ $tries -gt 0 ] && grep -qs '"complete": false' "$out/$name.json" ;; esac
+  do :; done
 }
 
 # train BACKEND. The emulator takes hours for the whole data set.
@@ -180,8 +224,12 @@ if ! grep -qs '^CMOCKA_LIBRARY.*-NOTFOUND' "$build/CMakeCache.txt"; then
 else
   record unit-tests 'no cmocka' 0
 fi
-step check-"$backend" 60 "$fovea" check --backend "$backend" --against "$against" ${cases[@]+"${cases[@]}"}
-[ -z "$rival" ] || step check-"$rival" 40 "$fovea" check --backend "$rival" --against none ${cases[@]+"${cases[@]}"}
+if [ "$against" = cudnn ]; then # which may be missing, and must not take everything else with it
+  step probe-cudnn 60 "$fovea" check --backend cudnn --against none relu elements=64
+  [ "$last" -eq 0 ] || against=none rival=''
+fi
+check "$backend" "$against" 60
+[ -z "$rival" ] || check "$rival" none 40
 train "$backend"
 [ -z "$rival" ] || train "$rival"
 if [ -n "$quick" ]; then

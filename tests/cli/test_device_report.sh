@@ -21,9 +21,9 @@ grep -q conv2d_deformable out.txt || fail "the record: $(head -n 5 out.txt)"
 mkdir empty
 FOVEA_BUILD=$PWD/empty report none --quick --backend cuda >out.txt 2>&1 </dev/null
 [ $? -eq 1 ] || fail "a missing program gives another status"
-[ "$(statuses none)" = "machine=ok;unit-tests=failed (8);check-cuda=failed (127);check-cudnn=failed (127);train-cuda=failed (127);train-cudnn=failed (127);bench-small=failed (127);" ] ||
+[ "$(statuses none)" = "machine=ok;unit-tests=failed (8);probe-cudnn=failed (127);check-cuda=failed (127);train-cuda=failed (127);bench-small=failed (127);" ] ||
   fail "a missing program: $(statuses none)"
-grep -q '^03 *check-cuda *failed (127) *0 s$' none/summary.txt || fail "the summary: $(cat none/summary.txt)"
+grep -q '^04 *check-cuda *failed (127) *0 s$' none/summary.txt || fail "the summary: $(cat none/summary.txt)"
 
 # A stand-in whose check fails and whose benchmarks never end: what they write when they are told to stop is kept.
 mkdir fake
@@ -42,11 +42,35 @@ chmod +x fake/fovea
 printf 'CMOCKA_LIBRARY:FILEPATH=CMOCKA_LIBRARY-NOTFOUND\n' >fake/CMakeCache.txt
 FOVEA_BUILD=$PWD/fake report stopped --backend onednn --seconds 18 >out.txt 2>&1 </dev/null
 [ $? -eq 1 ] || fail "a failed check gives another status"
-[ "$(statuses stopped)" = "machine=ok;unit-tests=no cmocka;check-onednn=failed (1);train-onednn=ok;bench-convolutions=ok, in part;bench-families=not begun;bench-rest=not begun;" ] ||
+[ "$(statuses stopped)" = "machine=ok;unit-tests=no cmocka;check-onednn=failed (1);check-onednn-each=ok;train-onednn=ok;bench-convolutions=ok, in part;bench-families=not begun;bench-rest=not begun;" ] ||
   fail "a report that was stopped: $(statuses stopped)"
 [ -s stopped/bench-convolutions.json ] || fail "what was measured is lost"
 grep -q 'fovea bench --backend onednn --against none --suite resnet --suite vgg .*--format markdown$' stopped/logs.txt ||
   fail "logs: $(cat stopped/logs.txt)"
+
+# A stand-in whose benchmark breaks the device twice: it is begun anew behind that. Another report goes on with what is left.
+mkdir breaking
+cat >breaking/fovea <<'SH'
+#!/usr/bin/env bash
+echo "fovea $*"
+case $1 in train) [ -e ready ]; exit ;; bench) ;; *) exit 0 ;; esac
+while [ "$1" != --out ]; do shift; done
+[ "$3" = --resume ] || exit 9
+echo '"complete": false,' >>"$2"
+[ "$(wc -l <"$2")" -gt 2 ] || exit 1
+echo '"complete": true,' >"$2"
+SH
+chmod +x breaking/fovea
+cp fake/CMakeCache.txt breaking
+FOVEA_BUILD=$PWD/breaking report broken --backend onednn >out.txt 2>&1 </dev/null
+[ "$(statuses broken)" = "machine=ok;unit-tests=no cmocka;check-onednn=ok;train-onednn=failed (1);$(
+  for name in convolutions families rest; do printf 'bench-%s=failed (1);bench-%s=failed (1);bench-%s=ok;' $name $name $name; done)" ] ||
+  fail "a device that breaks: $(statuses broken)"
+cp broken/steps.txt steps.txt
+touch ready
+FOVEA_BUILD=$PWD/breaking report broken --backend onednn --continue >out.txt 2>&1 </dev/null
+[ $? -eq 0 ] && [ "$(statuses broken)" = "$(tr '\t\n' '=;' < <(cut -f 2,3 steps.txt))unit-tests=no cmocka;train-onednn=ok;" ] ||
+  fail "a report that goes on: $(statuses broken)"
 
 # Told to stop itself, it passes that on once, and still sums up.
 FOVEA_BUILD=$PWD/fake bash "$source/benchmarks/device_report.sh" told --backend onednn >out.txt 2>&1 </dev/null &
