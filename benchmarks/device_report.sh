@@ -20,8 +20,9 @@
 # From the environment:
 #   FOVEA_BUILD   a build folder: nothing is configured or built
 #   FOVEA_COMMIT  the commit to name, where the source tree is no repository
-#   FOVEA_PREFIX  unpacked Debian packages (zlib1g-dev, libjansson-dev, libcmocka-dev, libdnnl-dev and their libraries), for a
-#                 machine that lacks them: headers in usr/include, libraries in usr/lib/ARCHITECTURE-linux-gnu
+#   FOVEA_PREFIX  unpacked Debian packages, for a machine that lacks them: zlib1g-dev, libjansson-dev, libcmocka-dev and
+#                 their libraries (without a GPU also libdnnl-dev, and its libraries with ocl-icd-libopencl1): headers in
+#                 usr/include, libraries in usr/lib/ARCHITECTURE-linux-gnu
 #   FOVEA_DATA    the folder with the MNIST files, instead of the shipped ones
 set -u
 source=$(cd "$(dirname "$0")/.." && pwd)
@@ -148,7 +149,8 @@ configure() {
     90) arguments+=(-DCMAKE_CUDA_ARCHITECTURES=90a) ;;
     [0-9]*) arguments+=("-DCMAKE_CUDA_ARCHITECTURES=$capability") ;;
   esac
-  case $backend in cuda | cudnn) arguments+=(-DFOVEA_CUDA=ON) ;; *) arguments+=(-DFOVEA_CUDA=OFF) ;; esac
+  # oneDNN has no part in the report of a GPU; Debian's does not load without OpenCL, and then nor does the program.
+  case $backend in cuda | cudnn) arguments+=(-DFOVEA_CUDA=ON -DFOVEA_ONEDNN=OFF) ;; *) arguments+=(-DFOVEA_CUDA=OFF) ;; esac
   cmake "${arguments[@]}"
 }
 
@@ -229,7 +231,7 @@ if [ "$against" = cudnn ]; then # which may be missing, and must not take everyt
   [ "$last" -eq 0 ] || against=none rival=''
 fi
 check "$backend" "$against" 60
-[ -z "$rival" ] || check "$rival" none 40
+[ -z "$rival" ] || check "$rival" none 60
 train "$backend"
 [ -z "$rival" ] || train "$rival"
 if [ -n "$quick" ]; then
