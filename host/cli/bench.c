@@ -210,25 +210,12 @@ static bool selects(void *user, const fv_kernel *kernel) {
     return fv_filter_matches(&((benching *)user)->options->filter, kernel);
 }
 
-/* Writes what was measured so far, and that this variant did not come to its end, which is true of what remains if the
- * program does not survive it. That it cannot be written will show at the end. */
-static void save(const benching *b, const fv_bench_row *begun) {
-    fv_bench_record *record = b->bench->record;
-    fv_bench_row row = *begun;
-    row.state = FV_BENCH_FAILED;
-    snprintf(row.reason, sizeof row.reason, "the program ended while this ran");
-    if (fv_bench_record_add(record, &row) != FV_OK)
-        return;
-    (void)fv_bench_write(record, b->options->out);
-    --record->count;
-}
-
 /* Known before it runs, in case that the program does not survive it. */
 static void on_begin(void *user, const fv_bench_row *row) {
     const benching *b = user;
     char line[1024];
     if (b->options->out)
-        save(b, row);
+        fv_bench_save(b->bench->record, row, b->options->out);
     snprintf(line, sizeof line, "fovea bench --backend %s --pass %s --dtype %s --kernel %s '%s'", row->backend,
              row->pass, row->dtype, row->kernel, row->op);
     fv_now_running(line);
@@ -297,24 +284,6 @@ static void describe_run(const options *o, int argc, char **argv, const fv_conte
     }
 }
 
-/* Takes over what an earlier run has written to the file, if it is of the same kind. */
-static fv_status take_over(const options *o, const fv_context *context, const fv_context *rival,
-                           fv_bench_record *record) {
-    if (!o->resume || access(o->out, F_OK) != 0)
-        return FV_OK;
-    FV_TRY(fv_bench_read(record, o->out));
-    if (strcmp(record->backend, fv_context_backend(context)) != 0 ||
-        strcmp(record->against, rival ? fv_context_backend(rival) : "") != 0)
-        return fv_fail(FV_BAD_INPUT, "--resume: %s is a record of %s against %s", o->out, record->backend,
-                       *record->against ? record->against : "none");
-    if (strcmp(record->commit, fv_commit()) != 0 || record->seed != o->seed)
-        return fv_fail(FV_BAD_INPUT, "--resume: %s is a record of commit %s with seed %" PRIu64, o->out,
-                       *record->commit ? record->commit : "unknown", record->seed);
-    record->complete = false;
-    record->command[0] = '\0';
-    return FV_OK;
-}
-
 /* ---- the command ---- */
 
 static fv_status measure(options *o, int argc, char **argv, fv_bench_record *record) {
@@ -333,7 +302,11 @@ static fv_status measure(options *o, int argc, char **argv, fv_bench_record *rec
     b.bench = &bench;
     FV_TRY_GOTO(status, fv_context_create(o->backend ? o->backend : "auto", &context_options, &bench.context), done);
     FV_TRY_GOTO(status, open_rival(o, bench.context, &bench.rival), done);
-    FV_TRY_GOTO(status, take_over(o, bench.context, bench.rival, record), done);
+    if (o->resume && access(o->out, F_OK) == 0)
+        FV_TRY_GOTO(status,
+                    fv_bench_take_over(record, o->out, fv_context_backend(bench.context),
+                                       bench.rival ? fv_context_backend(bench.rival) : "", o->seed),
+                    done);
     FV_TRY_GOTO(status, gather_cases(o, record), done);
     describe_run(o, argc, argv, bench.context, bench.rival, record);
     fv_catch_signals();

@@ -12,6 +12,17 @@
  * then a line per variant, then the means of each family. JSON is fv_bench_to_json's, CSV the lines alone. */
 fv_status fv_bench_print(const fv_bench_record *record, fv_format format);
 
+/* ---- a record while it is measured: bench_resume.c ---- */
+
+/* Writes what was measured so far, and that this variant did not come to its end: which is so if the program does not
+ * survive it. That it cannot be written will show at the end. */
+void fv_bench_save(fv_bench_record *record, const fv_bench_row *running, const char *path);
+
+/* Reads such a file into a zeroed record, to go on behind its rows. FV_BAD_INPUT if it is of another backend, commit or
+ * seed. */
+fv_status fv_bench_take_over(fv_bench_record *record, const char *path, const char *backend, const char *against,
+                             uint64_t seed);
+
 /* ---- two records side by side: bench_compare.c ---- */
 
 /* Reads both and prints, for each variant that both have timed, the two times, their ratio (old over new) and whether they
