@@ -10,7 +10,8 @@
 # OUTDIR gets logs.txt (what the steps printed), steps.txt (number, step, status, seconds; tabs between), summary.txt (the same
 # to read) and bench-*.json (what was measured, see fovea bench --from). --quick takes the small suite and few samples.
 # --continue goes on with what an earlier report left in OUTDIR: steps that went well are not done again, and benchmarks that
-# did not get to the end go on from there.
+# did not get to the end go on from there. The suites take some 15 minutes, so that a machine to be had for ten at a time needs
+# a report and one that goes on with it.
 #
 # A kernel that breaks the device breaks it for its process. Where a check fails, every kernel is checked again in a process
 # of its own; and a benchmark is begun anew behind the variant that ended it, three times.
@@ -82,8 +83,9 @@ record() {
   printf '%02d %-16s %-14s %4s s\n' "$number" "$1" "$2" "$3"
 }
 
-# went_well NAME: in the report that is continued.
+# went_well NAME: in the report that is continued. What was built may have been on another machine.
 went_well() {
+  case $1 in configure | build | build-tests) [ -x "$fovea" ] || return 1 ;; esac
   printf '%s\n' "$earlier" | grep -q "$(printf '\t%s\tok\t' "$1")"
 }
 
@@ -184,6 +186,7 @@ check() {
 bench() {
   local name=bench-$1 limit=$2 suites=() protocol=(--least 0.02 --most 0.2) tries=4
   shift 2
+  [ -z "$again" ] || limit=$budget # there is little else to do
   [ -z "$quick" ] || protocol=(--samples 3 --least 0.001 --most 0.01)
   for suite in "$@"; do suites+=(--suite "$suite"); done
   while
