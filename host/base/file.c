@@ -124,6 +124,11 @@ static fv_status create_temporary(fv_file_writer *writer, mode_t mode) {
     return fv_fail_errno("create a temporary file beside", writer->path);
 }
 
+bool fv_file_is_replaced(const char *path) {
+    struct stat target;
+    return stat(path, &target) != 0 || (S_ISREG(target.st_mode) && standard_stream(&target) < 0);
+}
+
 static fv_status open_target(fv_file_writer *writer) {
     struct stat target;
     const bool exists = stat(writer->path, &target) == 0;

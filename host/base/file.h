@@ -15,6 +15,7 @@
 #ifndef FOVEA_BASE_FILE_H
 #define FOVEA_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +47,10 @@ fv_status fv_file_writer_commit(fv_file_writer *writer);
 
 /* Forgets what was written and frees the writer. NULL is fine. */
 void fv_file_writer_abandon(fv_file_writer *writer);
+
+/* Whether a writer replaces what is there as a whole, so that it can be written over and over. It writes into pipes, devices
+ * and the program's own output. */
+bool fv_file_is_replaced(const char *path);
 
 /* FV_OK if a file of this name could be written now; an existing one stays as it is. */
 fv_status fv_file_check_writable(const char *path);

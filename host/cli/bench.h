@@ -15,7 +15,7 @@ fv_status fv_bench_print(const fv_bench_record *record, fv_format format);
 /* ---- a record while it is measured: bench_resume.c ---- */
 
 /* Writes what was measured so far, and that this variant did not come to its end: which is so if the program does not
- * survive it. That it cannot be written will show at the end. */
+ * survive it. Not into pipes and the like. That it cannot be written will show at the end. */
 void fv_bench_save(fv_bench_record *record, const fv_bench_row *running, const char *path);
 
 /* Reads such a file into a zeroed record, to go on behind its rows. FV_BAD_INPUT if it is of another backend, commit or

@@ -4,10 +4,13 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/version.h"
 #include "cli/bench.h"
 
 void fv_bench_save(fv_bench_record *record, const fv_bench_row *running, const char *path) {
+    if (!fv_file_is_replaced(path))
+        return;
     fv_bench_row row = *running;
     row.state = FV_BENCH_FAILED;
     snprintf(row.reason, sizeof row.reason, "the program ended while this ran");

@@ -93,6 +93,10 @@ expect 1 "" "$fovea" bench --backend reference --against none $brief --pass forw
   fail "a run that goes on: $(cat killed.json)"
 expect 2 "killed.json is a record of reference against none" "$fovea" bench --backend emulated --against none --out killed.json --resume relu elements=8
 expect 2 "with seed 1" "$fovea" bench --backend reference --against none --seed 2 --out killed.json --resume relu elements=8
+for out in /dev/stdout piped; do # into what is no file of its own the record goes once
+  "$fovea" bench --backend reference --against none $brief --out $out --format csv relu elements=8 relu elements=9 >piped 2>err.txt
+  [ "$(grep -c '"format": ' piped)" -eq 1 ] || fail "to $out: $(cat err.txt piped)"
+done
 expect 2 "--resume needs --out" "$fovea" bench --backend reference --resume relu elements=8
 expect 2 "nothing is measured" "$fovea" bench --from run.json --out again.json --resume
 
