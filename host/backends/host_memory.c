@@ -4,6 +4,9 @@
 #ifdef _OPENMP
 #include <omp.h>
 #endif
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "backends/kernel.h"
 #include "base/checked.h"
@@ -48,6 +51,23 @@ fv_status fv_host_fill(fv_context *context, void *device, int byte, size_t bytes
     return FV_OK;
 }
 
+/* Copies past the caches where the processor can: a store into a cache first fetches the line that it overwrites, half as
+ * much traffic again. */
+static void stream(char *to, const char *from, size_t bytes) {
+    size_t done = 0;
+#ifdef __SSE2__
+    if (bytes >= sizeof(__m128i)) {
+        done = (size_t)(-(uintptr_t)to % sizeof(__m128i));
+        memcpy(to, from, done);
+        for (; done + sizeof(__m128i) <= bytes; done += sizeof(__m128i))
+            _mm_stream_si128((__m128i *)(void *)(to + done),
+                             _mm_loadu_si128((const __m128i *)(const void *)(from + done)));
+        _mm_sfence();
+    }
+#endif
+    memcpy(to + done, from + done, bytes - done);
+}
+
 /* One core cannot move as many bytes as the memory can. */
 fv_status fv_host_copy(fv_context *context, void *to, const void *from, size_t bytes) {
     (void)context;
@@ -57,7 +77,7 @@ fv_status fv_host_copy(fv_context *context, void *to, const void *from, size_t b
         {
             const size_t threads = (size_t)omp_get_num_threads(), thread = (size_t)omp_get_thread_num();
             const size_t share = bytes / threads / ALIGNMENT * ALIGNMENT, begin = thread * share;
-            memcpy((char *)to + begin, (const char *)from + begin, thread + 1 == threads ? bytes - begin : share);
+            stream((char *)to + begin, (const char *)from + begin, thread + 1 == threads ? bytes - begin : share);
         }
         return FV_OK;
     }

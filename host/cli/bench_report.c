@@ -299,9 +299,10 @@ static void say_doubts(const fv_bench_record *record) {
         faster += row->state == FV_BENCH_TIMED && row->timing.summary.high < row->floor.seconds;
     }
     if (faster)
-        fv_say("\n%" PRId64 " variant%s faster than the floor: the ceilings were measured on a busy machine "
-               "(--measure-ceilings: again), or arithmetic is saved, as by Winograd\n",
-               faster, faster == 1 ? " is" : "s are");
+        fv_say(
+            "\n%" PRId64 " variant%s faster than the floor: the ceilings were measured on a busy machine "
+            "(--measure-ceilings: again), memory reads faster than it copies, or arithmetic is saved, as by Winograd\n",
+            faster, faster == 1 ? " is" : "s are");
 }
 
 /* ---- the whole ---- */
