@@ -92,7 +92,7 @@ static fv_status add_sample(sampler *s) {
     return FV_OK;
 }
 
-fv_progress fv_sampling_progress(const fv_protocol *protocol, int64_t count, double sum, double spread,
+fv_sampling fv_sampling_progress(const fv_protocol *protocol, int64_t count, double sum, double spread,
                                  double elapsed) {
     if (count < 1)
         return FV_GO_ON;
