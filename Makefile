@@ -42,7 +42,8 @@ check: build
 	build/fovea check
 
 bench: build
-	build/fovea bench --suite digits --most 1
+	if nvidia-smi >/dev/null 2>&1; then build/fovea bench --suite digits; \
+	else build/fovea bench --backend onednn --against reference --suite digits --most 1; fi
 
 results: build
 	bash benchmarks/results.sh build/fovea

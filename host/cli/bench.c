@@ -65,7 +65,7 @@ static fv_status open_rival(const fv_bench_options *o, const fv_context *context
     const fv_context_options context_options = {.threads = o->threads, .seed = o->seed};
     const char *backend = fv_context_backend(context), *name = o->against;
     if (!name)
-        name = !strcmp(backend, "cuda") ? "cudnn" : !strcmp(backend, "onednn") ? "reference" : "none";
+        name = !strcmp(backend, "cuda") ? "cudnn" : "none";
     if (!strcmp(name, "none"))
         return FV_OK;
     const fv_status status = fv_context_create(name, &context_options, rival);

@@ -27,8 +27,8 @@ enum {
 
 static const struct argp_option option_table[] = {
     {"backend", 'b', "NAME", 0, "whose kernels to time (default: auto)", 0},
-    {"against", 'a', "NAME", 0,
-     "the backend whose best is compared with, or none (default: cudnn for cuda, reference for onednn)", 0},
+    {"against", 'a', "NAME", 0, "the backend whose best is compared with, or none (default: cudnn for cuda, else none)",
+     0},
     {"suite", KEY_SUITE, "NAME", 0, "a list of layers: digits, resnet, mobilenet, ... or all; may be repeated", 0},
     {"cases", 'c', "FILE", 0,
      "operations to time, one per line: Fovea's text, benchdnn's descriptors or MIOpenDriver's commands; - reads "
