@@ -142,8 +142,7 @@ typedef struct family {
 } family;
 
 static bool same_family(const fv_bench_row *a, const fv_bench_row *b) {
-    return !strcmp(a->backend, b->backend) && !strcmp(a->family, b->family) && !strcmp(a->pass, b->pass) &&
-           !strcmp(a->dtype, b->dtype);
+    return !strcmp(a->backend, b->backend) && fv_bench_same_group(a, b);
 }
 
 /* From malloc: at most one for each pair. */
@@ -241,15 +240,7 @@ static void say_source(const comparison *c, int which, fv_format format) {
     fv_append(line, sizeof line, "%s: %s on %s, commit %s, %s", which ? "new" : "old", c->paths[which],
               *record->machine.device ? record->machine.device : record->description,
               *record->commit ? record->commit : "not known", record->date);
-    fv_say("%s", format == FV_FORMAT_MARKDOWN ? "- " : "");
-    fv_bench_say_plain(line);
-    fv_say("\n");
-}
-
-static void say_emphasised(fv_format format, const char *before, const char *line) {
-    fv_say("\n%s%s", format == FV_FORMAT_MARKDOWN ? "**" : "", before);
-    fv_bench_say_plain(line);
-    fv_say("%s\n", format == FV_FORMAT_MARKDOWN ? "**" : "");
+    fv_bench_say_item(format, line);
 }
 
 static fv_status say_for_people(const comparison *c, const fv_table *pairs, const fv_table *families,
@@ -262,9 +253,12 @@ static fv_status say_for_people(const comparison *c, const fv_table *pairs, cons
         fv_say("\n");
         FV_TRY(fv_table_print(families, format));
     }
-    if (*c->warning)
-        say_emphasised(format, "warning: ", c->warning);
-    say_emphasised(format, "", c->verdict);
+    if (*c->warning) {
+        char line[LINE_SIZE + 16];
+        snprintf(line, sizeof line, "warning: %s", c->warning);
+        fv_bench_say_strong(format, line);
+    }
+    fv_bench_say_strong(format, c->verdict);
     return FV_OK;
 }
 

@@ -86,10 +86,6 @@ typedef struct ladder {
     int count;
 } ladder;
 
-static bool are_of_one(const fv_bench_row *a, const fv_bench_row *b) {
-    return !strcmp(a->family, b->family) && !strcmp(a->pass, b->pass) && !strcmp(a->dtype, b->dtype);
-}
-
 /* The rung of a row's variant, which is added if it is new; NULL: there are too many. */
 static rung *find_rung(ladder *l, const fv_bench_row *row) {
     char name[sizeof l->rungs[0].name];
@@ -183,7 +179,7 @@ static void put_rung(fv_table *table, const rung *r, bool compared, const fv_rea
     fv_table_text(table, why);
 }
 
-static fv_status put_rungs(const ladder *l, const fv_reasons *reasons, FILE *out) {
+static fv_status print_rungs(const ladder *l, const fv_reasons *reasons) {
     const bool compared = l->record->against[0] != '\0';
     char vendor[32], name[FV_BENCH_NAME_SIZE], example[FV_BENCH_NAME_SIZE + 8];
     snprintf(vendor, sizeof vendor, "%% of %s", l->record->against);
@@ -202,29 +198,25 @@ static fv_status put_rungs(const ladder *l, const fv_reasons *reasons, FILE *out
     fv_table_begin(&table, columns, count);
     for (int i = 0; i < l->count; ++i)
         put_rung(&table, &l->rungs[i], compared, reasons);
-    char *text = NULL;
-    const fv_status status = fv_table_render(&table, FV_FORMAT_MARKDOWN, &text);
-    if (status == FV_OK)
-        fputs(text, out);
-    free(text);
+    const fv_status status = fv_table_print(&table, FV_FORMAT_MARKDOWN);
     fv_table_release(&table);
     return status;
 }
 
 /* The ladder of the case that begins at `begin` and of all later ones like it. */
-static fv_status put_ladder(const fv_bench_record *record, int64_t begin, const fv_reasons *reasons, FILE *out) {
+static fv_status print_ladder(const fv_bench_record *record, int64_t begin, const fv_reasons *reasons) {
     ladder *l = calloc(1, sizeof *l);
     if (!l)
         return fv_fail(FV_NO_MEMORY, "no memory for a ladder of %d rungs", MOST_RUNGS);
     *l = (ladder){.record = record, .first = &record->rows[begin]};
     for (int64_t at = begin, end; at < record->count; at = end) {
         end = fv_bench_case_end(record, at);
-        if (are_of_one(l->first, &record->rows[at]))
+        if (fv_bench_same_group(l->first, &record->rows[at]))
             count_case(l, at, end, at == begin);
     }
     sort_rungs(l);
-    fprintf(out, "%s##### %s, %s, %s\n\n", begin ? "\n" : "", l->first->family, l->first->pass, l->first->dtype);
-    const fv_status status = put_rungs(l, reasons, out);
+    fv_say("%s##### %s, %s, %s\n\n", begin ? "\n" : "", l->first->family, l->first->pass, l->first->dtype);
+    const fv_status status = print_rungs(l, reasons);
     free(l);
     return status;
 }
@@ -232,29 +224,14 @@ static fv_status put_ladder(const fv_bench_record *record, int64_t begin, const 
 /* A case like it came before. */
 static bool is_told(const fv_bench_record *record, int64_t begin) {
     for (int64_t at = 0; at < begin; ++at)
-        if (are_of_one(&record->rows[begin], &record->rows[at]))
+        if (fv_bench_same_group(&record->rows[begin], &record->rows[at]))
             return true;
     return false;
 }
 
-fv_status fv_ladder_write(const fv_bench_record *record, const fv_reasons *reasons, FILE *out) {
+fv_status fv_bench_print_ladder(const fv_bench_record *record, const fv_reasons *reasons) {
     for (int64_t begin = 0; begin < record->count; begin = fv_bench_case_end(record, begin))
         if (!is_told(record, begin))
-            FV_TRY(put_ladder(record, begin, reasons, out));
+            FV_TRY(print_ladder(record, begin, reasons));
     return FV_OK;
-}
-
-fv_status fv_bench_print_ladder(const fv_bench_record *record, const fv_reasons *reasons) {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-    if (!out)
-        return fv_fail(FV_NO_MEMORY, "no memory for a ladder");
-    fv_status status = fv_ladder_write(record, reasons, out);
-    if (fclose(out) != 0 && status == FV_OK)
-        status = fv_fail(FV_NO_MEMORY, "no memory for a ladder");
-    if (status == FV_OK)
-        fv_say("%s", text);
-    free(text);
-    return status;
 }

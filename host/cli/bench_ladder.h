@@ -25,7 +25,4 @@ void fv_reasons_release(fv_reasons *reasons);
 /* "" if there is no line for it. */
 const char *fv_reasons_find(const fv_reasons *reasons, const char *operation, const char *kernel);
 
-/* The Markdown. */
-fv_status fv_ladder_write(const fv_bench_record *record, const fv_reasons *reasons, FILE *out);
-
 #endif

@@ -81,7 +81,6 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
         break;
     case KEY_SUITE:
         fv_option_require(state, fv_cases_add_suite(&o->cases, text));
-        o->suite = true;
         break;
     case 'c':
         fv_option_require(state, fv_cases_read(&o->cases, text));
@@ -167,7 +166,7 @@ static fv_status check_for_records(const fv_bench_options *o) {
     if (o->from && o->word_count)
         return fv_fail(FV_BAD_INPUT, "--from=%s: unexpected argument '%s': a record is shown as it is", o->from,
                        o->words[0]);
-    if (o->suite || o->cases.count || o->sweep || o->backend || o->against)
+    if (o->cases.count || o->sweep || o->backend || o->against)
         return fv_fail(FV_BAD_INPUT, "--%s: a record is shown as it is: choose no cases and no backend",
                        o->compare ? "compare" : "from");
     const fv_filter all = fv_filter_all();

@@ -13,7 +13,6 @@ typedef struct fv_bench_options {
     const char *against; /* NULL: the vendor's library beside that backend; "none" */
     fv_filter filter;
     fv_protocol protocol;
-    bool suite;   /* one was named */
     char **words; /* the arguments that describe cases, or the second record of a comparison */
     int word_count;
     fv_case_list cases;

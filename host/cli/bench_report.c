@@ -13,19 +13,13 @@ enum { LINE_SIZE = 2048 };
 
 /* ---- where and how: a line each, in Markdown the items of a list ---- */
 
-static void say_line(fv_format format, const char *line) {
-    fv_say("%s", format == FV_FORMAT_MARKDOWN ? "- " : "");
-    fv_bench_say_plain(line);
-    fv_say("\n");
-}
-
 /* "cuda (NVIDIA H200, CUDA 13.0) against cudnn (...)" */
 static void say_backends(const fv_bench_record *record, fv_format format) {
     char line[LINE_SIZE] = "";
     fv_append(line, sizeof line, "%s (%s)", record->backend, record->description);
     if (*record->against)
         fv_append(line, sizeof line, " against %s (%s)", record->against, record->against_description);
-    say_line(format, line);
+    fv_bench_say_item(format, line);
 }
 
 /* Bytes as "60 MiB". */
@@ -49,7 +43,7 @@ static void say_machine(const fv_bench_record *record, fv_format format) {
     add_bytes(line, machine->memory, "of memory");
     if (*machine->libraries)
         fv_append(line, sizeof line, "; %s", machine->libraries);
-    say_line(format, line);
+    fv_bench_say_item(format, line);
 }
 
 static void say_ceilings(const fv_bench_record *record, fv_format format) {
@@ -67,7 +61,7 @@ static void say_ceilings(const fv_bench_record *record, fv_format format) {
     if (*ceilings->measured)
         fv_append(line, sizeof line, "; measured %s%s", ceilings->measured,
                   ceilings->cached ? ", in an earlier run" : "");
-    say_line(format, line);
+    fv_bench_say_item(format, line);
 }
 
 static bool is_known(const fv_conditions *conditions) {
@@ -97,7 +91,7 @@ static void say_conditions(const fv_bench_record *record, fv_format format) {
         return;
     add_conditions(line, "before", &record->before);
     add_conditions(line, "; after", &record->after);
-    say_line(format, line);
+    fv_bench_say_item(format, line);
 }
 
 static void say_protocol(const fv_bench_record *record, fv_format format) {
@@ -108,7 +102,7 @@ static void say_protocol(const fv_bench_record *record, fv_format format) {
               " samples and %.3g s, until the spread is below %.3g %% or %.3g s are over; %s caches; seed %" PRIu64,
               protocol->samples, protocol->least, 100 * protocol->noise, protocol->most,
               protocol->warm ? "warm" : "cold", record->seed);
-    say_line(format, line);
+    fv_bench_say_item(format, line);
 }
 
 static void say_origin(const fv_bench_record *record, fv_format format) {
@@ -117,9 +111,9 @@ static void say_origin(const fv_bench_record *record, fv_format format) {
               record->commit, *record->date ? ", " : "", record->date);
     if (*record->sweep)
         fv_append(line, sizeof line, "; sweep of %s", record->sweep);
-    say_line(format, line);
+    fv_bench_say_item(format, line);
     if (*record->command)
-        say_line(format, record->command);
+        fv_bench_say_item(format, record->command);
 }
 
 static void say_head(const fv_bench_record *record, fv_format format) {
@@ -183,8 +177,8 @@ static fv_status say_groups(const fv_bench_record *record, fv_format format) {
     free(groups);
     fv_status status = FV_OK;
     if (count) {
-        fv_say("\n%sgeometric means%s\n\n", format == FV_FORMAT_MARKDOWN ? "**" : "",
-               format == FV_FORMAT_MARKDOWN ? "**" : "");
+        fv_bench_say_strong(format, "geometric means");
+        fv_say("\n");
         status = fv_table_print(&table, format);
     }
     fv_table_release(&table);
@@ -275,9 +269,7 @@ static void say_verdict(const fv_bench_record *record, fv_format format) {
     add_count(line, states[FV_BENCH_NO_MEMORY].count, "found no memory", "found no memory");
     add_count(line, unproved, "has no bound", "have no bound");
     add_count(line, unsettled, "did not settle", "did not settle");
-    fv_say("\n%s", format == FV_FORMAT_MARKDOWN ? "**" : "");
-    fv_bench_say_plain(line);
-    fv_say("%s\n", format == FV_FORMAT_MARKDOWN ? "**" : "");
+    fv_bench_say_strong(format, line);
 }
 
 static void say_unsupported(const fv_bench_record *record) {

@@ -48,6 +48,18 @@ void fv_bench_say_plain(const char *text) {
         fv_say("%c", (unsigned char)*text < ' ' ? ' ' : *text);
 }
 
+void fv_bench_say_item(fv_format format, const char *line) {
+    fv_say("%s", format == FV_FORMAT_MARKDOWN ? "- " : "");
+    fv_bench_say_plain(line);
+    fv_say("\n");
+}
+
+void fv_bench_say_strong(fv_format format, const char *line) {
+    fv_say("\n%s", format == FV_FORMAT_MARKDOWN ? "**" : "");
+    fv_bench_say_plain(line);
+    fv_say("%s\n", format == FV_FORMAT_MARKDOWN ? "**" : "");
+}
+
 /* "no memory", or of a wrong one "WRONG 17 of 2048". */
 static void describe_state(const fv_bench_row *row, char text[96]) {
     if (row->state == FV_BENCH_WRONG || row->wrong)
@@ -64,17 +76,10 @@ static void describe_ratio(double ratio, char text[32]) {
         snprintf(text, 32, ratio < 0.1 ? "%7.2gx" : "%7.2fx", ratio);
 }
 
-/* What a library chose to run, and of how many ways. */
-static void describe_implementation(const fv_bench_row *row, char text[256]) {
-    snprintf(text, 256, "%s", row->implementation);
-    if (row->ways > 1)
-        fv_append(text, 256, "%sbest of %d", *text ? ", " : "", row->ways);
-}
-
-/* The same for a terminal: the number of ways stays when the rest is cut. */
-static void describe_briefly(const fv_bench_row *row, char text[256]) {
-    const bool cut = strlen(row->implementation) > SHORT_NOTE;
-    snprintf(text, 256, "%.*s%s", cut ? SHORT_NOTE - 3 : SHORT_NOTE, row->implementation, cut ? "..." : "");
+/* What a library chose to run, cut to `most` characters, and of how many ways. */
+static void describe_implementation(const fv_bench_row *row, size_t most, char text[256]) {
+    const bool cut = strlen(row->implementation) > most;
+    snprintf(text, 256, "%.*s%s", (int)(cut ? most - 3 : most), row->implementation, cut ? "..." : "");
     if (row->ways > 1)
         fv_append(text, 256, "%sbest of %d", *text ? ", " : "", row->ways);
 }
@@ -142,12 +147,10 @@ static void put_case(fv_table *table, const fv_bench_row *row) {
 
 static void put_note(fv_table *table, const layout *l, const fv_bench_row *row) {
     char note[640];
-    if (l->format == FV_FORMAT_TABLE) {
-        describe_briefly(row, note);
-    } else {
-        describe_implementation(row, note);
+    const bool brief = l->format == FV_FORMAT_TABLE; /* which has a line of its own for the reason */
+    describe_implementation(row, brief ? SHORT_NOTE : sizeof row->implementation, note);
+    if (!brief)
         fv_append(note, sizeof note, "%s%s", *note && *row->reason ? "; " : "", row->reason);
-    }
     fv_table_text(table, note);
 }
 

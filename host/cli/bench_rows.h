@@ -18,6 +18,10 @@ void fv_bench_table_real(fv_table *table, double real);
 /* Says a text in one line: what would move the cursor becomes a blank. */
 void fv_bench_say_plain(const char *text);
 
+/* Such a line by itself, in Markdown an item of a list; and one behind an empty line, in Markdown in bold. */
+void fv_bench_say_item(fv_format format, const char *line);
+void fv_bench_say_strong(fv_format format, const char *line);
+
 /* The rows as a table: for a terminal under a line per case and pass, or in Markdown; and what their marks mean. */
 fv_status fv_bench_say_rows(const fv_bench_record *record, fv_format format);
 

@@ -48,16 +48,12 @@ static void set_layout(fv_bench_row *row, fv_layout layout) {
 
 /* ---- what an earlier run has measured ---- */
 
-static bool same_problem(const fv_bench_row *a, const fv_bench_row *b) {
-    return !strcmp(a->op, b->op) && !strcmp(a->pass, b->pass) && !strcmp(a->dtype, b->dtype);
-}
-
 /* Of a rival there is one row in each layout, whichever kernel that is. */
 static bool was_measured(const subject *s, const fv_bench_row *row) {
     const fv_bench_row *rows = s->bench->record->rows;
     for (int64_t i = 0; i < s->earlier; ++i)
-        if (same_problem(&rows[i], row) && rows[i].rival == row->rival && !strcmp(rows[i].layout, row->layout) &&
-            (row->rival || !strcmp(rows[i].kernel, row->kernel)))
+        if (fv_bench_same_problem(&rows[i], row) && rows[i].rival == row->rival &&
+            !strcmp(rows[i].layout, row->layout) && (row->rival || !strcmp(rows[i].kernel, row->kernel)))
             return true;
     return false;
 }
@@ -67,8 +63,8 @@ static bool was_finished(const subject *s) {
     const fv_bench_row *rows = s->bench->record->rows, row = blank_row(s, s->bench->context);
     bool there = false;
     for (int64_t i = 0; i < s->earlier; ++i)
-        there |= same_problem(&rows[i], &row);
-    return there && !same_problem(&rows[s->earlier - 1], &row);
+        there |= fv_bench_same_problem(&rows[i], &row);
+    return there && !fv_bench_same_problem(&rows[s->earlier - 1], &row);
 }
 
 /* ---- which rows ---- */

@@ -23,9 +23,13 @@ void fv_bench_record_release(fv_bench_record *record) {
     *record = (fv_bench_record){0};
 }
 
-static bool same_problem(const fv_bench_row *a, const fv_bench_row *b) {
+bool fv_bench_same_problem(const fv_bench_row *a, const fv_bench_row *b) {
     return !strcmp(a->op, b->op) && !strcmp(a->pass, b->pass) && !strcmp(a->dtype, b->dtype) &&
            !strcmp(a->label, b->label);
+}
+
+bool fv_bench_same_group(const fv_bench_row *a, const fv_bench_row *b) {
+    return !strcmp(a->family, b->family) && !strcmp(a->pass, b->pass) && !strcmp(a->dtype, b->dtype);
 }
 
 static bool same_variant(const fv_bench_row *a, const fv_bench_row *b) {
@@ -38,8 +42,8 @@ static bool same_variant(const fv_bench_row *a, const fv_bench_row *b) {
 int64_t fv_bench_case_end(const fv_bench_record *record, int64_t begin) {
     const fv_bench_row *rows = record->rows;
     int64_t end = begin + 1;
-    while (end < record->count && same_problem(&rows[begin], &rows[end]) && rows[end].rival >= rows[end - 1].rival &&
-           !same_variant(&rows[begin], &rows[end]))
+    while (end < record->count && fv_bench_same_problem(&rows[begin], &rows[end]) &&
+           rows[end].rival >= rows[end - 1].rival && !same_variant(&rows[begin], &rows[end]))
         ++end;
     return end < record->count ? end : record->count;
 }

@@ -63,6 +63,10 @@ typedef struct fv_bench_record {
 fv_status fv_bench_record_add(fv_bench_record *record, const fv_bench_row *row);
 void fv_bench_record_release(fv_bench_record *record);
 
+/* Whether two rows are of the same case, pass and dtype; and whether of cases that count for the same means. */
+bool fv_bench_same_problem(const fv_bench_row *a, const fv_bench_row *b);
+bool fv_bench_same_group(const fv_bench_row *a, const fv_bench_row *b);
+
 /* Rows of the same case, pass and dtype lie together: the one behind the last that belongs to the case of `begin`. */
 int64_t fv_bench_case_end(const fv_bench_record *record, int64_t begin);
 

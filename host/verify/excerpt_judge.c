@@ -19,10 +19,6 @@ typedef struct faults {
     fv_point first;       /* of those; the index is that in the whole tensor */
 } faults;
 
-static bool is_real(fv_dtype dtype) {
-    return dtype == FV_F32 || dtype == FV_F64;
-}
-
 static void count_nan(const fv_tensor_spec *spec, const void *data, faults *found) {
     enum { PARALLEL = 1 << 16 }; /* fewer elements are not worth the start of threads */
     const int64_t elements = fv_shape_elements(&spec->shape);
@@ -84,11 +80,8 @@ static fv_status compare(fv_excerpt *excerpt, int i, unsigned notes, const void 
 }
 
 static void say_place(const fv_tensor_spec *spec, int64_t index, char *text, size_t size) {
-    int64_t at[FV_MAX_RANK] = {0};
-    for (int axis = spec->shape.rank - 1; axis >= 0; --axis) {
-        at[axis] = index % spec->shape.dim[axis];
-        index /= spec->shape.dim[axis];
-    }
+    int64_t at[FV_MAX_RANK];
+    fv_map_coordinates(&spec->shape, index, at);
     fv_append(text, size, "%s[", fv_role_name(spec->role));
     for (int axis = 0; axis < spec->shape.rank; ++axis)
         fv_append(text, size, "%s%" PRId64, axis ? "," : "", at[axis]);
@@ -134,8 +127,7 @@ fv_status fv_excerpt_judge(fv_excerpt *excerpt, const fv_kernel *kernel, const f
         if (!outputs[i])
             return fv_fail(FV_BAD_INPUT, "the outputs to be judged lack %s", fv_role_name(spec->role));
         faults found = {0};
-        if (is_real(spec->dtype))
-            count_nan(spec, outputs[i], &found);
+        count_nan(spec, outputs[i], &found);
         if (!refusal)
             FV_TRY(compare(excerpt, i, numerics->notes, outputs[i], &tally, &found));
         if (proof->wrong == 0 && found.wrong + found.nan > 0)

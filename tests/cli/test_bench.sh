@@ -75,8 +75,8 @@ grep -q 'no memory' out.txt && grep -q 'elements=100' out.txt || fail "too large
 expect 1 "" "$fovea" bench --backend reference --against none $brief --kernel no_such_kernel relu elements=100
 
 # Ctrl-C: what was timed is there.
-"$fovea" bench --backend reference --against none --least 30 --most 30 --out stopped.json relu elements=1000 >out.txt 2>err.txt </dev/null &
-sleep 1
+"$fovea" bench --backend reference --against none --least 3 --most 3 --out stopped.json relu elements=1000 >out.txt 2>err.txt </dev/null &
+until [ -s stopped.json ]; do sleep 0.1; done
 kill -INT $!
 wait $!
 [ $? -eq 130 ] && [ -s stopped.json ] || fail "Ctrl-C: $(cat err.txt out.txt)"

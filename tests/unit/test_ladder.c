@@ -2,6 +2,7 @@
 #include "scratch.h"
 
 #include "records.h"
+#include "spoken.h"
 
 #include "backends/kernel.h"
 #include "cli/bench.h"
@@ -74,13 +75,11 @@ static void test_malformed_reasons(void **state) {
 /* ---- the ladder ---- */
 
 static void expect_ladder(const fv_bench_record *record, const fv_reasons *reasons, const char *expected) {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-    assert_non_null(out);
-    if (fv_ladder_write(record, reasons, out) != FV_OK)
+    spoken s = spoken_begin();
+    const fv_status status = fv_bench_print_ladder(record, reasons);
+    char *text = spoken_end(&s);
+    if (status != FV_OK)
         fail_msg("%s", fv_error_message());
-    fclose(out);
     assert_string_equal(text, expected);
     free(text);
 }
