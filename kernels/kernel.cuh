@@ -59,20 +59,22 @@ inline fv_status launched(const char *kernel) {
 /* A row names the fields that it fills; the others are zero. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
-/* A row of the kernel table for deterministic f32 arithmetic on sm_80 and later: its method, and the other fields that
- * it fills. */
-#define FV_KERNEL_F32(kind_, pass_, method, ...)                                                                       \
+/* A row of the kernel table for deterministic arithmetic on sm_80 and later: its method, and the other fields that it
+ * fills. */
+#define FV_KERNEL(kind_, pass_, dtype_, method, ...)                                                                   \
     {                                                                                                                  \
-        .kind = kind_, .pass = pass_, .dtype = FV_F32, .name = method, .min_capability = 80, .deterministic = true,    \
+        .kind = kind_, .pass = pass_, .dtype = dtype_, .name = method, .min_capability = 80, .deterministic = true,    \
         __VA_ARGS__                                                                                                    \
     }
+#define FV_KERNEL_F32(kind_, pass_, method, ...) FV_KERNEL(kind_, pass_, FV_F32, method, __VA_ARGS__)
 
 namespace FV_NAMESPACE {
 
 constexpr int WARP = 32;
 constexpr int ELEMENTWISE_THREADS = 256;
 constexpr int64_t MAX_BLOCKS = INT32_MAX;
-constexpr int64_t MAX_SHARED_BYTES = 48 * 1024; /* what a block may have without opting in to more */
+constexpr int64_t MAX_SHARED_BYTES = 48 * 1024;        /* what a block may have without opting in to more, */
+constexpr int64_t MAX_SHARED_BYTES_OPT_IN = 99 * 1024; /* and with it on any device from sm_80 on */
 
 __host__ __device__ inline int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;

@@ -9,12 +9,23 @@
 
 extern const fv_backend fv_backend_reference;
 
+/* An operation of tf32 permits a loss of accuracy, it does not ask for it. */
+static bool serves(fv_dtype kernel, fv_dtype operation) {
+    return kernel == operation || (kernel == FV_F32 && operation == FV_TF32);
+}
+
+static bool fuses_relu(const fv_operation *op) {
+    return (op->kind == FV_CONV2D && op->conv2d.relu) || (op->kind == FV_BATCHNORM && op->batchnorm.relu);
+}
+
 const char *fv_kernel_refusal(const fv_kernel *kernel, const fv_context *context, const fv_operation *op,
                               fv_pass pass) {
     if (kernel->kind != op->kind || kernel->pass != pass)
         return "it is a kernel of another operation or pass";
-    if (kernel->dtype != fv_operation_dtype(op))
+    if (!serves(kernel->dtype, fv_operation_dtype(op)))
         return "no kernel of this dtype";
+    if (fuses_relu(op) && !kernel->fuses_relu)
+        return "it has no ReLU at its end";
     if (kernel->min_capability > context->capability && !context->backend->host_memory)
         return "the device's compute capability is too low";
     return kernel->supports ? kernel->supports(op) : NULL;

@@ -40,14 +40,27 @@ typedef struct fv_numerics {
  * axis moves to the second place) are yardsticks, and whoever runs one brings the tensors into its layout. */
 typedef enum fv_layout { FV_NHWC, FV_NCHW } fv_layout;
 
+/* What the estimates of kernels are made from: the rates of a device. */
+typedef struct fv_chip {
+    int units;          /* multiprocessors */
+    double fma;         /* FLOP/s of f32 without tensor cores, */
+    double tensor_tf32; /* of tensor cores, dense, */
+    double tensor_half; /* with factors of bf16 and f16 */
+    double bandwidth;   /* bytes/s that a copy reads and writes */
+    double cache;       /* bytes of the last-level cache, */
+    double cache_rate;  /* and bytes/s from there */
+    double launch;      /* seconds from one kernel to the next */
+} fv_chip;
+
 typedef struct fv_kernel {
     fv_kind kind;
     fv_pass pass;
-    fv_dtype dtype;
+    fv_dtype dtype;     /* rows of f32 serve operations of tf32, too */
     const char *name;   /* method, such as "direct_tile"; unique per kind, pass, dtype and backend */
     int min_capability; /* least compute capability, 80 for sm_80; 0 where that means nothing */
     bool deterministic; /* the same bits on every run */
     bool on_request;    /* a yardstick, of another arithmetic or layout: verified and measured, never selected */
+    bool fuses_relu;    /* it can do the operations with relu=1, too */
     uint64_t omits;     /* bit set of roles that the pass has, but this kernel neither reads nor writes */
     fv_layout layout;   /* of its tensors; FV_NCHW rows are on_request */
 
@@ -70,6 +83,11 @@ typedef struct fv_kernel {
      * means none. */
     size_t (*workspace)(const fv_operation *op, const void *state);
     const char *workspace_rule;
+
+    /* Seconds that the pass is expected to take with cold caches: where several rows can do an operation, the one that
+     * expects least is chosen; rows without an estimate come after those, in the order of the table. And a prediction,
+     * for measurements to test. Optional. */
+    double (*estimate)(const fv_operation *op, const fv_chip *chip);
 
     /* Fills in what is particular about the arithmetic; *numerics is zeroed before. Optional: NULL means nothing. */
     void (*numerics)(const fv_operation *op, const void *state, fv_numerics *numerics);

@@ -116,7 +116,7 @@ static fv_status check_keys(const char *path, const char *name, json_t *descript
 }
 
 static fv_status parse_dtype(const char *path, const char *name, const json_t *value, fv_dtype *dtype) {
-    static const char expected[] = "F32, F64, I32 or U8";
+    static const char expected[] = "F32, BF16, F16, F64, I32 or U8";
     if (!json_is_string(value))
         return fail_tensor(path, name, "dtype is not a text", expected);
     if (!fv_safetensors_dtype_parse(json_string_value(value), dtype))

@@ -12,7 +12,7 @@
 static const struct {
     fv_dtype dtype;
     const char *name;
-} dtypes[] = {{FV_F32, "F32"}, {FV_F64, "F64"}, {FV_I32, "I32"}, {FV_U8, "U8"}};
+} dtypes[] = {{FV_F32, "F32"}, {FV_BF16, "BF16"}, {FV_F16, "F16"}, {FV_F64, "F64"}, {FV_I32, "I32"}, {FV_U8, "U8"}};
 
 enum { DTYPES = sizeof dtypes / sizeof dtypes[0] };
 

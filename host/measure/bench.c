@@ -223,7 +223,9 @@ static fv_status measure_case(subject *s, const fv_case *item) {
     fv_status status = FV_OK;
     s->label = item->label;
     s->op = item->op;
-    for (fv_dtype dtype = FV_F32; dtype <= FV_F64; ++dtype) {
+    for (fv_dtype dtype = FV_FIRST_REAL; dtype <= FV_LAST_REAL; ++dtype) {
+        if (!fv_op_has_dtype(fv_op_info_of(s->op.kind), dtype))
+            continue;
         fv_operation_set_dtype(&s->op, dtype);
         for (s->pass = 0; s->pass < FV_PASSES && status == FV_OK && !s->stopped; ++s->pass)
             if (item->passes >> s->pass & 1 && fv_operation_has_pass(&s->op, s->pass) && is_there_ours(s)) {

@@ -15,12 +15,13 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "measure/ceilings_cache.h"
+#include "ops/dtype.h"
 
 static const int64_t MIB = 1024 * 1024, GIB = 1024 * 1024 * 1024;
 
 static const fv_protocol protocol = {.samples = 20, .least = 0.05, .noise = 0.01, .most = 0.5};
 
-/* Random numbers, uniform in [-1, 1), over and over: so many floats or doubles. */
+/* Random numbers, uniform in [-1, 1), over and over: so many. */
 enum { BLOCK = 1000003 };
 
 static fv_status fill(fv_context *context, void *to, fv_dtype dtype, size_t bytes) {
@@ -28,13 +29,8 @@ static fv_status fill(fv_context *context, void *to, fv_dtype dtype, size_t byte
     void *numbers = malloc(block);
     if (!numbers)
         return fv_fail(FV_NO_MEMORY, "no memory for %d random numbers", BLOCK);
-    for (uint64_t i = 0; i < BLOCK; ++i) {
-        const float value = 2 * fv_random_uniform(1, 0, i) - 1;
-        if (dtype == FV_F64)
-            ((double *)numbers)[i] = value;
-        else
-            ((float *)numbers)[i] = value;
-    }
+    for (uint64_t i = 0; i < BLOCK; ++i)
+        fv_set_element(dtype, numbers, (int64_t)i, 2 * (double)fv_random_uniform(1, 0, i) - 1);
     fv_status status = FV_OK;
     for (size_t at = 0; status == FV_OK && at < bytes; at += block)
         status = context->backend->upload(context, (char *)to + at, numbers, bytes - at < block ? bytes - at : block);
@@ -203,7 +199,8 @@ static fv_status measure(fv_context *context, const fv_machine *machine, fv_ceil
     fv_scratch scratch;
     FV_TRY(fv_scratch_allocate(&scratch, context));
     fv_status status = measure_copy(&scratch, machine, &ceilings->copy);
-    for (int dtype = FV_F32; status == FV_OK && dtype <= FV_F64 && multiplies_well(context->backend); ++dtype)
+    for (int dtype = FV_FIRST_REAL; status == FV_OK && dtype <= FV_LAST_REAL && multiplies_well(context->backend);
+         ++dtype)
         status = measure_product(&scratch, machine, dtype, ceilings);
     fv_scratch_release(&scratch);
     fv_clock_date(ceilings->measured);

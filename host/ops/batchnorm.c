@@ -8,6 +8,7 @@ static const fv_field fields[] = {
     {"h", FV_FIELD_COUNT, offsetof(fv_batchnorm, h), "1", NULL},
     {"w", FV_FIELD_COUNT, offsetof(fv_batchnorm, w), "1", NULL},
     {"training", FV_FIELD_COUNT, offsetof(fv_batchnorm, training), "1", NULL},
+    {"relu", FV_FIELD_OPTION, offsetof(fv_batchnorm, relu), "0", NULL},
     {"epsilon", FV_FIELD_REAL, offsetof(fv_batchnorm, epsilon), "1e-05", NULL},
     {"momentum", FV_FIELD_REAL, offsetof(fv_batchnorm, momentum), "0.1", NULL},
     {"dtype", FV_FIELD_DTYPE, offsetof(fv_batchnorm, dtype), "f32", NULL},
@@ -17,6 +18,7 @@ static fv_status validate(const fv_operation *op) {
     const fv_batchnorm *d = &op->batchnorm;
     FV_TRY(fv_image_validate("batchnorm", d->n, d->c, d->h, d->w));
     FV_TRY(fv_require_flag("batchnorm", "training", d->training));
+    FV_TRY(fv_require_flag("batchnorm", "relu", d->relu));
     if (d->training && d->n == 0)
         return fv_fail(FV_BAD_INPUT, "batchnorm: training=1 needs n of at least 1: nothing has no mean");
     if (!(d->epsilon >= 0x1p-126 && d->epsilon <= 1)) /* a normal number in f32, too */
@@ -50,6 +52,8 @@ static int signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *specs
         }
         return (int)(end - specs);
     }
+    if (d->relu)
+        end = fv_spec_add_shape(end, FV_Y, FV_IN, d->dtype, "nhwc", image);
     end = fv_spec_add_shape(end, FV_DY, FV_IN, d->dtype, "nhwc", image);
     end = add_channels(end, d->training ? FV_SAVED_MEAN : FV_MEAN, FV_IN, d);
     end = add_channels(end, d->training ? FV_SAVED_RSTD : FV_VARIANCE, FV_IN, d);

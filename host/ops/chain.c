@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "ops/dtype.h"
 
 void fv_chain_stages(const fv_operation *op, fv_operation stages[2]) {
     fv_conv2d stage[2];
@@ -39,7 +40,7 @@ int fv_chain_signature(const fv_operation *op, fv_pass pass, fv_tensor_spec *spe
     fv_operation stages[2];
     fv_chain_stages(op, stages);
     const fv_conv2d *a = &stages[0].conv2d, *b = &stages[1].conv2d;
-    const fv_dtype dtype = a->dtype;
+    const fv_dtype dtype = fv_dtype_stored(a->dtype);
     const int64_t p = fv_conv2d_p(b), q = fv_conv2d_q(b);
     fv_tensor_spec x = {FV_X, FV_IN, dtype, {4, {a->n, a->h, a->w, a->c}}, "nhwc"};
     fv_tensor_spec w = {FV_W, FV_IN, dtype, {4, {a->k, a->r, a->s, a->c / a->groups}}, "mrsc"};

@@ -89,7 +89,7 @@ static bool parse_pads(const char *text, int64_t pads[4]) {
 }
 
 static bool parse_dtype(const char *text, fv_dtype *dtype) {
-    for (fv_dtype d = FV_F32; d <= FV_F64; ++d)
+    for (fv_dtype d = FV_FIRST_REAL; d <= FV_LAST_REAL; ++d)
         if (!strcmp(text, fv_dtype_name(d))) {
             *dtype = d;
             return true;
@@ -109,7 +109,7 @@ static void *member(const fv_field *field, const fv_operation *op) {
 }
 
 int64_t *fv_field_counts(const fv_field *field, fv_operation *op, int *count) {
-    *count = field->type == FV_FIELD_COUNT                                    ? 1
+    *count = field->type == FV_FIELD_COUNT || field->type == FV_FIELD_OPTION  ? 1
              : field->type == FV_FIELD_PAIR || field->type == FV_FIELD_WINDOW ? 2
              : field->type == FV_FIELD_PADS                                   ? 4
              : field->type == FV_FIELD_LIST                                   ? FV_MAX_PARTS
@@ -136,6 +136,7 @@ static bool parse_value(const fv_field *field, const char *text, fv_operation *o
     void *place = member(field, op);
     switch (field->type) {
     case FV_FIELD_COUNT:
+    case FV_FIELD_OPTION:
         return read_list(text, 'x', 1, place) == 1;
     case FV_FIELD_PAIR:
         return parse_pair(text, place);
@@ -156,20 +157,23 @@ static bool parse_value(const fv_field *field, const char *text, fv_operation *o
 }
 
 /* What a value must be; for a choice the words there are. */
-static void expectation(const fv_field *field, char *text, size_t size) {
+static void expectation(const fv_op_info *info, const fv_field *field, char *text, size_t size) {
     static const char *const texts[] = {
         [FV_FIELD_COUNT] = "a whole number",
+        [FV_FIELD_OPTION] = "a whole number",
         [FV_FIELD_PAIR] = "HEIGHTxWIDTH or one whole number",
         [FV_FIELD_WINDOW] = "HEIGHTxWIDTH, one whole number or global",
         [FV_FIELD_LIST] = "up to four whole numbers, separated by commas",
         [FV_FIELD_CHOICE] = "",
         [FV_FIELD_PADS] = "PAD, HEIGHTxWIDTH, TOP,BOTTOM,LEFT,RIGHT (none negative), same or valid",
         [FV_FIELD_REAL] = "a number",
-        [FV_FIELD_DTYPE] = "f32 or f64",
+        [FV_FIELD_DTYPE] = "",
     };
     snprintf(text, size, "%s", texts[field->type]);
     for (int i = 0; field->type == FV_FIELD_CHOICE && field->words[i]; ++i)
         fv_append(text, size, "%s%s", i ? " or " : "", field->words[i]);
+    if (field->type == FV_FIELD_DTYPE)
+        fv_op_list_dtypes(info, text, size);
 }
 
 fv_status fv_fields_parse(const fv_op_info *info, const char *text, unsigned preset, fv_operation *op) {
@@ -196,7 +200,7 @@ fv_status fv_fields_parse(const fv_op_info *info, const char *text, unsigned pre
             return fv_fail(FV_BAD_INPUT, "%s: key '%s' is given twice", info->name, word);
         if (!parse_value(&info->fields[i], value, op)) {
             char expected[128];
-            expectation(&info->fields[i], expected, sizeof expected);
+            expectation(info, &info->fields[i], expected, sizeof expected);
             return fv_fail(FV_BAD_INPUT, "%s: %s=%s: expected %s", info->name, word, value, expected);
         }
         given |= 1u << i;
@@ -244,6 +248,7 @@ static int print_value(const fv_field *field, const fv_operation *op, char *buff
     const int64_t *v = member(field, op);
     switch (field->type) {
     case FV_FIELD_COUNT:
+    case FV_FIELD_OPTION:
         return snprintf(buffer, size, "%" PRId64, v[0]);
     case FV_FIELD_CHOICE:
         return snprintf(buffer, size, "%s", field->words[v[0]]);
@@ -309,7 +314,7 @@ static int print(const fv_operation *op, bool in_short, char *buffer, size_t siz
     for (int i = 0; i < info->field_count; ++i) {
         char value[FV_WORD_SIZE];
         print_value(&info->fields[i], op, value, sizeof value);
-        if (in_short && has_default(&info->fields[i], op, value))
+        if ((in_short || info->fields[i].type == FV_FIELD_OPTION) && has_default(&info->fields[i], op, value))
             continue;
         append(buffer, size, &length, " ");
         append(buffer, size, &length, info->fields[i].key);

@@ -55,6 +55,7 @@ const fv_op_info fv_linear_info = {
     .example = "linear n=1 c=1 k=1 bias=1",
     .fields = fields,
     .field_count = sizeof fields / sizeof fields[0],
+    .dtypes = FV_ALL_DTYPES,
     .validate = validate,
     .signature = signature,
     .macs = macs,

@@ -13,13 +13,14 @@ extern "C" {
 /* How a key of the text form maps to members of the descriptor. */
 typedef enum fv_field_type {
     FV_FIELD_COUNT,  /* one int64_t */
+    FV_FIELD_OPTION, /* the same, left out of the text where it has its default */
     FV_FIELD_PAIR,   /* two: "3x5" (height x width) or "3" for both */
     FV_FIELD_WINDOW, /* the same, or "global" */
     FV_FIELD_LIST,   /* up to FV_MAX_PARTS: "64,128,32"; 0 behind the last */
     FV_FIELD_CHOICE, /* one, the index of a word in `words` */
     FV_FIELD_PADS,   /* four: top, bottom, left, right; "1", "1x2" (height x width), "0,1,2,3", "same" or "valid" */
     FV_FIELD_REAL,   /* one double */
-    FV_FIELD_DTYPE   /* one fv_dtype, f32 or f64 */
+    FV_FIELD_DTYPE   /* one floating-point fv_dtype */
 } fv_field_type;
 
 typedef struct fv_field {
@@ -45,6 +46,7 @@ typedef struct fv_op_info {
     const char *example; /* a small operation of the kind, as text */
     const fv_field *fields;
     int field_count;
+    unsigned dtypes; /* that it takes beside f32 and f64: bit 1 << dtype for each */
     /* Fills in what the text left implicit; NULL if there is nothing. */
     void (*resolve)(fv_operation *op);
     fv_status (*validate)(const fv_operation *op);
@@ -70,6 +72,15 @@ const fv_op_info *fv_op_info_of(fv_kind kind);
 
 /* Describes the tensor that has a role in a pass; false if none has. */
 bool fv_operation_tensor(const fv_operation *op, fv_pass pass, fv_role role, fv_tensor_spec *spec);
+
+/* Whether operations of the kind may have this dtype. */
+bool fv_op_has_dtype(const fv_op_info *info, fv_dtype dtype);
+
+/* Appends their names, "f32 or f64". */
+void fv_op_list_dtypes(const fv_op_info *info, char *text, size_t size);
+
+/* All that fv_op_info.dtypes may hold. */
+enum { FV_ALL_DTYPES = 1 << FV_TF32 | 1 << FV_BF16 | 1 << FV_F16 };
 
 /* The dtype of a descriptor, for code that treats all kinds alike. */
 fv_dtype fv_operation_dtype(const fv_operation *op);

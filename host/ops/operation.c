@@ -5,6 +5,8 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/text.h"
+#include "ops/dtype.h"
 #include "ops/op.h"
 
 _Static_assert(FV_ROLES <= 64 && FV_KINDS <= 32, "sets of roles are 64 bits, sets of kinds are 32");
@@ -24,16 +26,6 @@ const fv_op_info *fv_op_info_of(fv_kind kind) {
         [FV_ADAM] = &fv_adam_info,
     };
     return table[kind];
-}
-
-const char *fv_dtype_name(fv_dtype dtype) {
-    static const char *const names[FV_DTYPES] = {"f32", "f64", "i32", "u8"};
-    return (unsigned)dtype < FV_DTYPES ? names[dtype] : "unknown";
-}
-
-size_t fv_dtype_size(fv_dtype dtype) {
-    static const size_t sizes[FV_DTYPES] = {4, 8, 4, 1};
-    return (unsigned)dtype < FV_DTYPES ? sizes[dtype] : 0;
 }
 
 const char *fv_pass_name(fv_pass pass) {
@@ -99,13 +91,12 @@ size_t fv_spec_bytes(const fv_tensor_spec *spec) {
 
 fv_tensor_spec *fv_spec_add(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype,
                             const char *axes, int64_t d0, int64_t d1, int64_t d2, int64_t d3) {
-    *spec = (fv_tensor_spec){role, direction, dtype, {(int)strlen(axes), {d0, d1, d2, d3}}, axes};
-    return spec + 1;
+    return fv_spec_add_shape(spec, role, direction, dtype, axes, (fv_shape){(int)strlen(axes), {d0, d1, d2, d3}});
 }
 
 fv_tensor_spec *fv_spec_add_shape(fv_tensor_spec *spec, fv_role role, fv_direction direction, fv_dtype dtype,
                                   const char *axes, fv_shape shape) {
-    *spec = (fv_tensor_spec){role, direction, dtype, shape, axes};
+    *spec = (fv_tensor_spec){role, direction, fv_dtype_stored(dtype), shape, axes};
     return spec + 1;
 }
 
@@ -191,14 +182,34 @@ static fv_status require_addressable(const fv_op_info *info, const fv_operation 
     return FV_OK;
 }
 
+bool fv_op_has_dtype(const fv_op_info *info, fv_dtype dtype) {
+    return dtype == FV_F32 || dtype == FV_F64 || (fv_dtype_is_real(dtype) && info->dtypes >> dtype & 1);
+}
+
+void fv_op_list_dtypes(const fv_op_info *info, char *text, size_t size) {
+    for (fv_dtype d = FV_FIRST_REAL; d <= FV_LAST_REAL; ++d)
+        if (fv_op_has_dtype(info, d))
+            fv_append(text, size, "%s%s",
+                      d == FV_FIRST_REAL  ? ""
+                      : d == FV_LAST_REAL ? " or "
+                                          : ", ",
+                      fv_dtype_name(d));
+}
+
+static fv_status require_dtype(const fv_op_info *info, fv_dtype dtype) {
+    if (fv_op_has_dtype(info, dtype))
+        return FV_OK;
+    char expected[64] = "";
+    fv_op_list_dtypes(info, expected, sizeof expected);
+    return fv_fail(FV_BAD_INPUT, "%s: dtype=%s: expected %s", info->name, fv_dtype_name(dtype), expected);
+}
+
 fv_status fv_operation_validate(const fv_operation *op) {
     if ((unsigned)op->kind >= FV_KINDS)
         return fv_fail(FV_BAD_INPUT, "operation: no kind has number %d", (int)op->kind);
     const fv_op_info *info = fv_op_info_of(op->kind);
     FV_TRY(info->validate(op));
-    const fv_dtype dtype = fv_operation_dtype(op);
-    if (dtype != FV_F32 && dtype != FV_F64)
-        return fv_fail(FV_BAD_INPUT, "%s: dtype=%s: expected f32 or f64", info->name, fv_dtype_name(dtype));
+    FV_TRY(require_dtype(info, fv_operation_dtype(op)));
     return require_addressable(info, op);
 }
 

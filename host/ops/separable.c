@@ -59,6 +59,7 @@ const fv_op_info fv_separable_info = {
     .example = "conv2d_separable n=1 c=1 h=1 w=1 k=1 kernel=1x1 bias=1",
     .fields = fields,
     .field_count = sizeof fields / sizeof fields[0],
+    .dtypes = 1 << FV_TF32,
     .resolve = fv_window_resolve,
     .validate = validate,
     .signature = fv_chain_signature,

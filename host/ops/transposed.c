@@ -143,6 +143,7 @@ const fv_op_info fv_transposed_info = {
     .example = "conv2d_transposed n=1 c=1 h=1 w=1 k=1 kernel=1x1 bias=1",
     .fields = fields,
     .field_count = sizeof fields / sizeof fields[0],
+    .dtypes = FV_ALL_DTYPES,
     .resolve = resolve,
     .validate = validate,
     .signature = signature,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "ops/dtype.h"
 #include "ops/op.h"
 #include "verify/verify.h"
 
@@ -13,13 +14,14 @@ enum {
 
 static const double eleven_bits = 0x1p-11; /* unit roundoff of f16 and tf32 */
 
-static double unit_roundoff(fv_dtype dtype) {
-    return dtype == FV_F64 ? 0x1p-53 : 0x1p-24;
+/* The format that sums are kept in: operations of bf16, f16 and tf32 add in f32. */
+static fv_dtype sums_of(const fv_operation *op) {
+    return fv_operation_dtype(op) == FV_F64 ? FV_F64 : FV_F32;
 }
 
-/* What one rounding may add below the normal numbers; the whole of the least number, as half of it is 0 in f64. */
-static double underflow_of(fv_dtype dtype) {
-    return dtype == FV_F64 ? 0x1p-1074 : 0x1p-149;
+/* Of the sums. */
+static double unit_roundoff(const fv_operation *op) {
+    return fv_unit_roundoff(sums_of(op));
 }
 
 /* Inputs rounded to 11 bits do not stand in the way of the exact comparison: exact inputs are at most 8. */
@@ -105,10 +107,16 @@ static void softmax_bounds(const fv_softmax_xent *d, fv_role role, const fv_host
 
 /* Results of up to three roundings: softmax backward is (y - onehot)/n, where y is at most 1, one subtraction and one
  * division; relu with a slope one product with a rounded factor. They may underflow. */
-static void rounding_bounds(fv_dtype dtype, const double *result, double *bounds, int64_t elements) {
-    const double least = dtype == FV_F64 ? 0x1p-1074 : 0x1p-149;
+static void rounding_bounds(const fv_operation *op, const double *result, double *bounds, int64_t elements) {
     for (int64_t i = 0; i < elements; ++i)
-        bounds[i] = 3 * unit_roundoff(dtype) * fabs(result[i]) + least;
+        bounds[i] = 3 * unit_roundoff(op) * fabs(result[i]) + fv_least_number(sums_of(op));
+}
+
+/* Results that are stored in less than their sums are rounded once more: computed values of |y| + bound at most. */
+static void add_storage(fv_dtype dtype, const double *result, double *bounds, int64_t elements) {
+    const double u = fv_unit_roundoff(dtype), least = fv_least_number(dtype);
+    for (int64_t i = 0; i < elements; ++i)
+        bounds[i] += u * (fabs(result[i]) + bounds[i]) + least;
 }
 
 /* Sums of K products under the notes that leave them sums of products; relative to S:
@@ -127,10 +135,10 @@ static void rounding_bounds(fv_dtype dtype, const double *result, double *bounds
 static fv_status product_bounds(const fv_operation *op, fv_pass pass, fv_role role, unsigned notes, double reduction,
                                 const fv_host_tensors *tensors, double *bounds, int64_t elements) {
     const bool half_sums = notes & FV_NOTE_HALF_SUMS, rounds_inputs = notes & FV_NOTE_TF32;
-    const double v = eleven_bits, u = half_sums ? v : unit_roundoff(fv_operation_dtype(op));
+    const double v = eleven_bits, u = half_sums ? v : unit_roundoff(op);
     const double first_order = 4 * sqrt(reduction) * u;
     const double sums = half_sums ? expm1(first_order + reduction * u * u / (1 - u)) : first_order;
-    const double underflow = half_sums ? 0x1p-25 : underflow_of(fv_operation_dtype(op));
+    const double underflow = half_sums ? 0x1p-25 : fv_least_number(sums_of(op));
     const double products = rounds_inputs ? 2 * v + v * v : 0;
     return fv_sum_bounds(op, pass, role, tensors, products + sums + products * sums, reduction * underflow, bounds,
                          elements);
@@ -145,7 +153,7 @@ fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, un
                           const fv_host_tensors *tensors, const fv_host_tensors *results, double *bounds) {
     fv_tensor_spec spec = {0};
     const int64_t elements = fv_operation_tensor(op, pass, role, &spec) ? fv_shape_elements(&spec.shape) : 0;
-    const double u = unit_roundoff(fv_operation_dtype(op));
+    const double u = unit_roundoff(op);
     const int64_t reduction = fv_op_info_of(op->kind)->reduction(op, pass, role);
     if (!of_products(op->kind, role))
         notes = 0;
@@ -154,16 +162,18 @@ fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, un
     else if (op->kind == FV_SOFTMAX_XENT && pass == FV_FORWARD)
         softmax_bounds(&op->softmax_xent, role, tensors, results, u, bounds);
     else if (op->kind == FV_SOFTMAX_XENT || op->kind == FV_RELU)
-        rounding_bounds(fv_operation_dtype(op), results->at[role], bounds, elements);
+        rounding_bounds(op, results->at[role], bounds, elements);
     else if (op->kind == FV_BATCHNORM)
         fv_batchnorm_bounds(op, pass, role, u, tensors, bounds);
     else if (op->kind == FV_DEFORMABLE)
-        return fv_deformable_bounds(op, pass, role, (double)reduction, u, underflow_of(fv_operation_dtype(op)), tensors,
-                                    bounds, elements);
+        return fv_deformable_bounds(op, pass, role, (double)reduction, u, fv_least_number(sums_of(op)), tensors, bounds,
+                                    elements);
     else if (notes & WINOGRAD)
         fv_winograd_bounds(op, pass, notes, u, notes & FV_NOTE_TF32 ? eleven_bits : 0,
                            notes & FV_NOTE_HALF_SUMS ? eleven_bits : u, tensors, results->at[role], bounds, elements);
     else
-        return product_bounds(op, pass, role, notes, (double)reduction, tensors, bounds, elements);
+        FV_TRY(product_bounds(op, pass, role, notes, (double)reduction, tensors, bounds, elements));
+    if (reduction > 0 && fv_dtype_stored(fv_operation_dtype(op)) != sums_of(op))
+        add_storage(fv_operation_dtype(op), results->at[role], bounds, elements);
     return FV_OK;
 }

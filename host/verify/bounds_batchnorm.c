@@ -22,7 +22,10 @@
  * rounds.
  *
  * Backward. db is a sum. dw = rstd * sum dy * (x - mean), deviations first. dx = w rstd (dy - (db + X dw) / N), with
- * X = (x - mean) rstd: the errors of db and dw, and roundings of every term. */
+ * X = (x - mean) rstd: the errors of db and dw, and roundings of every term.
+ *
+ * With a ReLU: forward its result is no further off than what it is given; backward dy counts where the y that all are
+ * given is above 0, which is exact. */
 #include <math.h>
 
 #include "verify/verify.h"
@@ -98,16 +101,21 @@ static void forward_bounds(const fv_batchnorm *d, fv_role role, const fv_host_te
         }
 }
 
+/* dy behind the normalisation. */
+static double gradient(const fv_batchnorm *d, const fv_host_tensors *t, int64_t i) {
+    return d->relu && !(((const double *)t->at[FV_Y])[i] > 0) ? 0 : ((const double *)t->at[FV_DY])[i];
+}
+
 static void backward_bounds(const fv_batchnorm *d, fv_role role, const fv_host_tensors *t, int64_t c, double u,
                             double *bounds) {
-    const double *x = t->at[FV_X], *dy = t->at[FV_DY], w = fabs(((const double *)t->at[FV_W])[c]);
+    const double *x = t->at[FV_X], w = fabs(((const double *)t->at[FV_W])[c]);
     const int64_t elements = d->n * d->h * d->w * d->c;
     const channel k = given_channel(d, FV_BACKWARD_DATA, t, c, u);
     const double rstd = k.rstd + k.rstd_error;
     double sum = 0, products = 0; /* magnitudes of db and dw */
     for (int64_t i = c; i < elements; i += d->c) {
-        sum += fabs(dy[i]);
-        products += fabs(dy[i] * (x[i] - k.mean)) * rstd;
+        sum += fabs(gradient(d, t, i));
+        products += fabs(gradient(d, t, i) * (x[i] - k.mean)) * rstd;
     }
     const double sum_error = (k.sums + u) * sum,
                  products_error = (k.sums + 4 * u) * products + products * k.rstd_error / k.rstd;
@@ -120,7 +128,8 @@ static void backward_bounds(const fv_batchnorm *d, fv_role role, const fv_host_t
             const double normal = fabs(x[i] - k.mean) * rstd;
             const double through = d->training ? (sum + normal * products) / k.pixels : 0;
             const double through_error = d->training ? (sum_error + normal * products_error) / k.pixels : 0;
-            bounds[i] = w * rstd * (through_error + (5 * u + 2 * k.rstd_error / k.rstd) * (fabs(dy[i]) + through));
+            bounds[i] =
+                w * rstd * (through_error + (5 * u + 2 * k.rstd_error / k.rstd) * (fabs(gradient(d, t, i)) + through));
         }
 }
 

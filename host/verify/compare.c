@@ -4,36 +4,15 @@
 
 #include "verify/guard.h"
 
-double fv_element(fv_dtype dtype, const void *data, int64_t i) {
-    switch (dtype) {
-    case FV_F32:
-        return (double)((const float *)data)[i];
-    case FV_F64:
-        return ((const double *)data)[i];
-    case FV_I32:
-        return ((const int32_t *)data)[i];
-    case FV_U8:
-        return ((const uint8_t *)data)[i];
-    case FV_DTYPES:
-        break;
-    }
-    return NAN;
-}
-
 double fv_wide_element(fv_dtype dtype, const void *data, int64_t i) {
-    return fv_element(dtype == FV_F32 ? FV_F64 : dtype, data, i);
-}
-
-/* What a kernel that computed exactly would give. */
-static double rounded(fv_dtype dtype, double value) {
-    return dtype == FV_F32 ? (double)(float)value : value;
+    return fv_element(fv_dtype_is_real(dtype) ? FV_F64 : dtype, data, i);
 }
 
 bool fv_compare(fv_tally *tally, fv_dtype dtype, double expected, double got, double bound) {
     const double difference = fabs(got - expected);
     const bool within = difference <= bound;
     /* Nothing better can be had; beyond the dtype's range the bound does not say so. */
-    const bool best = got == expected || got == rounded(dtype, expected);
+    const bool best = !within && (got == expected || got == fv_rounded(dtype, expected));
     ++tally->compared;
     tally->nonzero += expected != 0;
     tally->telling += !(fabs(expected) <= bound);

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include <fovea/operations.h>
+#include "ops/dtype.h"
 
 /* What the elements that were compared could tell. Start with a zeroed one. */
 typedef struct fv_tally {
@@ -14,10 +14,7 @@ typedef struct fv_tally {
     double worst;    /* largest |error| / bound over all elements whose bound is not 0 */
 } fv_tally;
 
-/* Element `i` of a tensor. */
-double fv_element(fv_dtype dtype, const void *data, int64_t i);
-
-/* The same of a tensor of the reference, which is double where the kernel's is floating-point. */
+/* Element `i` of a tensor of the reference, which is double where the kernel's is floating-point. */
 double fv_wide_element(fv_dtype dtype, const void *data, int64_t i);
 
 /* Whether `got`, of this dtype, is within its bound of what is expected, or the best that the dtype can say. */

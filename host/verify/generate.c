@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/random.h"
+#include "ops/dtype.h"
 #include "ops/op.h"
 #include "verify/verify.h"
 
@@ -72,10 +73,7 @@ void fv_generate_reals(const fv_tensor_spec *spec, uint64_t seed, void *data) {
         const fv_philox random = fv_philox4x32(seed, spec->role, (uint64_t)b);
         for (int64_t i = WORDS * b; i < fv_min(WORDS * (b + 1), elements); ++i) {
             const double value = real_value(spec->role, random.word[i % WORDS], i);
-            if (spec->dtype == FV_F32)
-                ((float *)data)[i] = (float)value;
-            else
-                ((double *)data)[i] = value;
+            fv_set_element(spec->dtype, data, i, value);
         }
     }
 }

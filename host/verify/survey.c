@@ -201,8 +201,10 @@ fv_status fv_survey_run(fv_survey *s) {
     FV_TRY(list_rows(s));
     for (int64_t i = 0; i < s->cases->count; ++i) {
         const fv_case *item = &s->cases->items[i];
-        for (fv_dtype dtype = FV_F32; dtype <= FV_F64; ++dtype) {
+        for (fv_dtype dtype = FV_FIRST_REAL; dtype <= FV_LAST_REAL; ++dtype) {
             fv_operation op = item->op;
+            if (!fv_op_has_dtype(fv_op_info_of(op.kind), dtype))
+                continue;
             fv_operation_set_dtype(&op, dtype);
             for (fv_pass pass = 0; pass < FV_PASSES; ++pass)
                 if (item->passes >> pass & 1 && fv_operation_has_pass(&op, pass) && !s->lost)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "ops/dtype.h"
 #include "ops/op.h"
 #include "verify/verify.h"
 
@@ -16,15 +17,13 @@ static fv_status make_images(fv_trial *trial) {
         trial->image[i] = malloc(fv_spec_bytes(spec) + 1);
         if (!trial->image[i])
             return fv_fail(FV_NO_MEMORY, "no memory for a tensor of %zu bytes", fv_spec_bytes(spec));
-        double *wide = trial->inputs.at[spec->role];
-        if (spec->dtype != FV_F32) {
+        void *wide = trial->inputs.at[spec->role];
+        const int64_t elements = fv_shape_elements(&spec->shape);
+        if (fv_dtype_is_real(spec->dtype)) {
+            fv_narrow(spec->dtype, wide, trial->image[i], elements);
+            fv_widen(spec->dtype, trial->image[i], wide, elements);
+        } else {
             memcpy(trial->image[i], wide, fv_spec_bytes(spec));
-            continue;
-        }
-        float *narrow = trial->image[i];
-        for (int64_t e = 0; e < fv_shape_elements(&spec->shape); ++e) {
-            narrow[e] = (float)wide[e];
-            wide[e] = (double)narrow[e];
         }
     }
     return FV_OK;

@@ -3,8 +3,8 @@
  * Two independent comparisons:
  *   exact    Inputs are small integers, sized so that every partial sum is exact in the accumulator; nothing may differ.
  *   bounded  Inputs are real numbers; per element |error| <= 4*sqrt(K)*u*S, with K the reduction length, u the unit
- *            roundoff (2^-24 for f32) and S the same sums taken over absolute values, from one more reference pass. It
- *            is the probabilistic rounding-error bound of Higham and Mary (2019, SIAM J. Sci. Comput. 41(5)) at
+ *            roundoff of the sums (2^-24 but for f64) and S the same sums taken over absolute values, from one more
+ *            reference pass; results stored in bf16 or f16 round once more. It is the probabilistic rounding-error bound of Higham and Mary (2019, SIAM J. Sci. Comput. 41(5)) at
  *            confidence factor 4.
  *            Kernels whose row notes another arithmetic have bounds of their own, derived in bounds.c and
  *            bounds_winograd.c; so have batch normalisation, in bounds_batchnorm.c, and deformable convolution, in
@@ -113,7 +113,7 @@ void fv_verdict_not_reached(fv_verdict *verdict);
  * there are no inputs that make sums of this length exact. */
 fv_status fv_generate(const fv_operation *op, fv_pass pass, fv_fill fill, uint64_t seed, fv_host_tensors *tensors);
 
-/* One floating-point input of the bounded comparison, f32 or f64 as the spec says. */
+/* One floating-point input of the bounded comparison, rounded to the dtype of the spec. */
 void fv_generate_reals(const fv_tensor_spec *spec, uint64_t seed, void *data);
 
 /* The same operation on double tensors. */
@@ -126,7 +126,7 @@ fv_status fv_run_reference(const fv_operation *op, fv_pass pass, const fv_host_t
  * NULL if it does. */
 const char *fv_notes_refusal(const fv_operation *op, fv_fill fill, unsigned notes);
 
-/* Fills bounds[elements] for output `role`: what the error of a correct f32 or f64 kernel with these notes stays below;
+/* Fills bounds[elements] for output `role`: what the error of a correct kernel with these notes stays below;
  * fv_notes_refusal has said that there is a bound. `tensors` holds the inputs as they were before the pass (they matter
  * for FV_INOUT tensors) and `results` those after the reference ran. */
 fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, unsigned notes,

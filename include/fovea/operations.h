@@ -21,7 +21,23 @@
 extern "C" {
 #endif
 
-typedef enum fv_dtype { FV_F32, FV_F64, FV_I32, FV_U8, FV_DTYPES } fv_dtype;
+/* The dtype of an operation is f32, f64, or, for operations that are sums of products, one of these:
+ *     tf32    Tensors are f32; that factors are rounded to tf32's 11 significant bits is permitted.
+ *     bf16    All floating-point tensors are stored so, every sum is kept in f32, and each result is rounded once, to
+ *     f16     nearest, ties to even.
+ * i32 and u8 are of indices and images. */
+typedef enum fv_dtype {
+    FV_F32,
+    FV_TF32,
+    FV_BF16,
+    FV_F16,
+    FV_F64,
+    FV_I32,
+    FV_U8,
+    FV_DTYPES,
+    FV_FIRST_REAL = FV_F32, /* an operation's is from here */
+    FV_LAST_REAL = FV_F64   /* to here */
+} fv_dtype;
 
 enum { FV_MAX_RANK = 6 };
 
@@ -78,6 +94,7 @@ typedef struct fv_conv2d {
     int64_t k;
     int64_t groups;
     int64_t bias; /* 1: the operation has a bias of k elements */
+    int64_t relu; /* 1: y = max(y, 0) at the end. Such a conv2d, of inference, has a forward pass alone. */
     fv_dtype dtype;
 } fv_conv2d;
 
@@ -243,10 +260,12 @@ typedef struct fv_linear {
  * epsilon) for backward, and the running ones are updated: mean = (1-momentum)*mean + momentum*batch mean; variance
  * likewise with the unbiased one (the biased one where there is one pixel). training = 0: mean and variance are the
  * running ones.
- * Backward gives dx, dw and db in one pass: they share their reading of x and dy, and dx needs the other two. */
+ * Backward gives dx, dw and db in one pass: they share their reading of x and dy, and dx needs the other two.
+ * relu = 1: y = max(y, 0) at the end; backward also takes y, and dy counts where y > 0. */
 typedef struct fv_batchnorm {
     int64_t n, c, h, w;
     int64_t training; /* 0 or 1 */
+    int64_t relu;     /* 0 or 1 */
     double epsilon;   /* 2^-126 to 1 */
     double momentum;  /* 0 to 1: the weight of the newest batch */
     fv_dtype dtype;
@@ -431,7 +450,7 @@ FV_API fv_status fv_operation_parse(const char *text, fv_operation *operation);
 FV_API int fv_operation_print(const fv_operation *operation, char *buffer, size_t size);
 
 /* FV_OK if extents are positive (n may be 0), the output is not empty by geometry, groups divide the channels, and
- * no tensor has more than 2^56 elements. */
+ * no tensor has more than 2^56 elements, and operations of the kind may have this dtype. */
 FV_API fv_status fv_operation_validate(const fv_operation *operation);
 
 /* 1 if the operation has this pass (an update has only FV_FORWARD, a relu no FV_BACKWARD_WEIGHTS). */

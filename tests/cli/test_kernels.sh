@@ -65,7 +65,7 @@ expect 1 "no kernel matches" "$fovea" kernels --kernel=nothing --format=json
 [ ! -s out.txt ] || fail "output without a kernel: $(cat out.txt)"
 expect 2 "fovea kernels: --op=conv3d: expected conv2d, conv2d_transposed, " "$fovea" kernels --op=conv3d
 expect 2 "--pass=backwards: expected forward, backward_data or backward_weights" "$fovea" kernels --pass=backwards
-expect 2 "--dtype=u8: expected f32 or f64" "$fovea" kernels --dtype=u8
+expect 2 "--dtype=u8: expected f32, " "$fovea" kernels --dtype=u8
 expect 2 "--backend=gpu: expected " "$fovea" kernels --backend=gpu
 grep -q 'emulated or reference$' err.txt || fail "backends: $(cat err.txt)"
 expect 2 "--backend=auto: expected " "$fovea" kernels --backend=auto

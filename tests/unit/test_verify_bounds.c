@@ -151,7 +151,20 @@ static void derive_bounds(const bound_case *c, const fv_operation *op, void *con
     const double u = strstr(c->text, "f64") ? 0x1p-53 : 0x1p-24;
     memset(bound, 0, (size_t)elements * sizeof *bound);
     const fv_linear *l = &op->linear;
-    const fv_conv2d dense = {l->n, l->c, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, l->k, 1, l->bias, l->dtype};
+    const fv_conv2d dense = {.n = l->n,
+                             .c = l->c,
+                             .h = 1,
+                             .w = 1,
+                             .r = 1,
+                             .s = 1,
+                             .stride_h = 1,
+                             .stride_w = 1,
+                             .dilation_h = 1,
+                             .dilation_w = 1,
+                             .k = l->k,
+                             .groups = 1,
+                             .bias = l->bias,
+                             .dtype = l->dtype};
     if (op->kind == FV_CONV2D)
         add_products(&op->conv2d, c->role, at, bound);
     else if (op->kind == FV_DEFORMABLE)

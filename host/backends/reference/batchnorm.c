@@ -28,6 +28,10 @@ static double mixed(double momentum, double before, double now) {
     return (1 - momentum) * before + momentum * now;
 }
 
+static double rectified(const fv_batchnorm *d, double y) {
+    return d->relu && y < 0 ? 0 : y;
+}
+
 static void batchnorm_forward(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_batchnorm *d = &op->batchnorm;
     const double *x = at[FV_X], *w = at[FV_W], *b = at[FV_B];
@@ -37,7 +41,7 @@ static void batchnorm_forward(const fv_operation *op, void *const at[FV_ROLES]) 
         const moments m = d->training ? batch_moments(d, x, c) : (moments){mean[c], variance[c]};
         const double rstd = 1 / sqrt(m.variance + d->epsilon);
         for (int64_t i = c; i < pixels_of(d) * d->c; i += d->c)
-            y[i] = w[c] * (x[i] - m.mean) * rstd + b[c];
+            y[i] = rectified(d, w[c] * (x[i] - m.mean) * rstd + b[c]);
         if (!d->training)
             continue;
         ((double *)at[FV_SAVED_MEAN])[c] = m.mean;
@@ -47,11 +51,16 @@ static void batchnorm_forward(const fv_operation *op, void *const at[FV_ROLES]) 
     }
 }
 
+/* dy behind the normalisation: only where y > 0, if a ReLU follows it. */
+static double gradient_at(const fv_batchnorm *d, void *const at[FV_ROLES], int64_t i) {
+    return d->relu && !(((const double *)at[FV_Y])[i] > 0) ? 0 : ((const double *)at[FV_DY])[i];
+}
+
 /* With X = (x - mean) * rstd: db = sum dy, dw = sum dy*X, and dx = w * rstd * dy where mean and rstd are given; where
- * they are the batch's they take their part of it, dx = w * rstd * (dy - (db + X*dw) / pixels). */
+ * they are the batch's they take their part of it, dx = w * rstd * (dy - (db + X*dw) / pixels). With a ReLU behind it, dy is gradient_at. */
 static void batchnorm_backward_data(const fv_operation *op, void *const at[FV_ROLES]) {
     const fv_batchnorm *d = &op->batchnorm;
-    const double *x = at[FV_X], *w = at[FV_W], *dy = at[FV_DY];
+    const double *x = at[FV_X], *w = at[FV_W];
     double *dx = at[FV_DX], *dw = at[FV_DW], *db = at[FV_DB];
     for (int64_t c = 0; c < d->c; ++c) {
         const double mean = ((const double *)at[d->training ? FV_SAVED_MEAN : FV_MEAN])[c];
@@ -59,12 +68,12 @@ static void batchnorm_backward_data(const fv_operation *op, void *const at[FV_RO
                                         : 1 / sqrt(((const double *)at[FV_VARIANCE])[c] + d->epsilon);
         dw[c] = db[c] = 0;
         for (int64_t i = c; i < pixels_of(d) * d->c; i += d->c) {
-            db[c] += dy[i];
-            dw[c] += dy[i] * (x[i] - mean) * rstd;
+            db[c] += gradient_at(d, at, i);
+            dw[c] += gradient_at(d, at, i) * (x[i] - mean) * rstd;
         }
         for (int64_t i = c; i < pixels_of(d) * d->c; i += d->c) {
             const double through = d->training ? (db[c] + (x[i] - mean) * rstd * dw[c]) / (double)pixels_of(d) : 0;
-            dx[i] = w[c] * rstd * (dy[i] - through);
+            dx[i] = w[c] * rstd * (gradient_at(d, at, i) - through);
         }
     }
 }

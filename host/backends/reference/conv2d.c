@@ -40,7 +40,7 @@ static void conv2d_forward(const fv_operation *op, void *const at[FV_ROLES]) {
                                 sum += pixel[c] * tap[c];
                         }
                     }
-                    y[((n * z.p + p) * z.q + q) * d->k + k] = sum;
+                    y[((n * z.p + p) * z.q + q) * d->k + k] = d->relu && sum < 0 ? 0 : sum;
                 }
 }
 
@@ -111,8 +111,8 @@ FV_REFERENCE_RUN(conv2d_backward_data, FV_BACKWARD_DATA)
 FV_REFERENCE_RUN(conv2d_backward_weights, FV_BACKWARD_WEIGHTS)
 
 const fv_kernel fv_reference_conv2d[] = {
-    FV_REFERENCE_ROWS(FV_CONV2D, FV_FORWARD, conv2d_forward),
-    FV_REFERENCE_ROWS(FV_CONV2D, FV_BACKWARD_DATA, conv2d_backward_data),
-    FV_REFERENCE_ROWS(FV_CONV2D, FV_BACKWARD_WEIGHTS, conv2d_backward_weights),
+    FV_REFERENCE_ALL_ROWS(FV_CONV2D, FV_FORWARD, conv2d_forward),
+    FV_REFERENCE_ALL_ROWS(FV_CONV2D, FV_BACKWARD_DATA, conv2d_backward_data),
+    FV_REFERENCE_ALL_ROWS(FV_CONV2D, FV_BACKWARD_WEIGHTS, conv2d_backward_weights),
     FV_KERNELS_END,
 };

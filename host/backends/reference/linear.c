@@ -51,8 +51,8 @@ FV_REFERENCE_RUN(linear_backward_data, FV_BACKWARD_DATA)
 FV_REFERENCE_RUN(linear_backward_weights, FV_BACKWARD_WEIGHTS)
 
 const fv_kernel fv_reference_linear[] = {
-    FV_REFERENCE_ROWS(FV_LINEAR, FV_FORWARD, linear_forward),
-    FV_REFERENCE_ROWS(FV_LINEAR, FV_BACKWARD_DATA, linear_backward_data),
-    FV_REFERENCE_ROWS(FV_LINEAR, FV_BACKWARD_WEIGHTS, linear_backward_weights),
+    FV_REFERENCE_ALL_ROWS(FV_LINEAR, FV_FORWARD, linear_forward),
+    FV_REFERENCE_ALL_ROWS(FV_LINEAR, FV_BACKWARD_DATA, linear_backward_data),
+    FV_REFERENCE_ALL_ROWS(FV_LINEAR, FV_BACKWARD_WEIGHTS, linear_backward_weights),
     FV_KERNELS_END,
 };

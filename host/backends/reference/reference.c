@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "ops/dtype.h"
 
 static const fv_kernel *const tables[] = {
     fv_reference_conv2d,       fv_reference_transposed, fv_reference_chain,     fv_reference_unshared,
@@ -31,18 +32,8 @@ const fv_backend fv_backend_reference = {
     FV_HOST_MEMORY,
 };
 
-static void widen(double *to, const float *from, int64_t elements) {
-    for (int64_t i = 0; i < elements; ++i)
-        to[i] = from[i];
-}
-
-static void round_off(float *to, const double *from, int64_t elements) {
-    for (int64_t i = 0; i < elements; ++i)
-        to[i] = (float)from[i];
-}
-
-fv_status fv_reference_run_f32(const fv_operation *op, fv_pass pass, fv_reference_loops *loops,
-                               const fv_buffers *buffers) {
+fv_status fv_reference_run_narrow(const fv_operation *op, fv_pass pass, fv_reference_loops *loops,
+                                  const fv_buffers *buffers) {
     fv_tensor_spec specs[FV_MAX_SPECS];
     const int count = fv_operation_signature(op, pass, specs);
     void *wide[FV_MAX_SPECS] = {0};
@@ -50,17 +41,18 @@ fv_status fv_reference_run_f32(const fv_operation *op, fv_pass pass, fv_referenc
     memcpy(at, buffers->at, sizeof at);
     fv_status status = FV_OK;
     for (int i = 0; i < count; ++i) {
-        if (specs[i].dtype != FV_F32)
+        if (!fv_dtype_is_real(specs[i].dtype))
             continue;
-        FV_TRY_GOTO(status, fv_host_allocate(NULL, 2 * fv_spec_bytes(&specs[i]), &wide[i]), done);
+        const int64_t elements = fv_shape_elements(&specs[i].shape);
+        FV_TRY_GOTO(status, fv_host_allocate(NULL, (size_t)elements * sizeof(double), &wide[i]), done);
         at[specs[i].role] = wide[i];
         if (specs[i].direction != FV_OUT)
-            widen(wide[i], buffers->at[specs[i].role], fv_shape_elements(&specs[i].shape));
+            fv_widen(specs[i].dtype, buffers->at[specs[i].role], wide[i], elements);
     }
     loops(op, at);
     for (int i = 0; i < count; ++i)
         if (wide[i] && specs[i].direction != FV_IN)
-            round_off(buffers->at[specs[i].role], wide[i], fv_shape_elements(&specs[i].shape));
+            fv_narrow(specs[i].dtype, wide[i], buffers->at[specs[i].role], fv_shape_elements(&specs[i].shape));
 done:
     for (int i = 0; i < count; ++i)
         fv_host_deallocate(NULL, wide[i]);

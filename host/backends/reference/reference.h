@@ -1,8 +1,8 @@
 /* The reference backend: plain loops in double precision, the truth that every other kernel is held against.
  *
- * Each operation is a function on double tensors. Its f64 row runs it as it is; its f32 row widens the inputs, runs the
- * same loops and rounds the results once, so there is one text per operation and every f32 result is the double result
- * rounded.
+ * Each operation is a function on double tensors. Its f64 row runs it as it is; its rows of other dtypes widen the
+ * inputs, run the same loops and round the results once, so there is one text per operation and every result is the
+ * double result rounded.
  */
 #ifndef FOVEA_BACKENDS_REFERENCE_REFERENCE_H
 #define FOVEA_BACKENDS_REFERENCE_REFERENCE_H
@@ -13,8 +13,8 @@
 typedef void fv_reference_loops(const fv_operation *op, void *const at[FV_ROLES]);
 
 /* Widens, runs, rounds. */
-fv_status fv_reference_run_f32(const fv_operation *op, fv_pass pass, fv_reference_loops *loops,
-                               const fv_buffers *buffers);
+fv_status fv_reference_run_narrow(const fv_operation *op, fv_pass pass, fv_reference_loops *loops,
+                                  const fv_buffers *buffers);
 
 extern const fv_kernel fv_reference_conv2d[], fv_reference_transposed[], fv_reference_chain[], fv_reference_unshared[],
     fv_reference_deformable[], fv_reference_maxpool[], fv_reference_avgpool[], fv_reference_unpool[],
@@ -38,12 +38,12 @@ void fv_reference_sum_bias(double *db, int64_t count, const double *dy, int64_t 
 
 /* ---- rows ---- */
 
-/* Defines LOOPS_f32 and LOOPS_f64, the run functions of a pair of rows. */
+/* Defines LOOPS_narrow and LOOPS_f64, the run functions of rows. */
 #define FV_REFERENCE_RUN(loops, which_pass)                                                                            \
-    static fv_status loops##_f32(fv_context *context, const fv_operation *op, void *state,                             \
-                                 const fv_buffers *buffers) {                                                          \
+    static fv_status loops##_narrow(fv_context *context, const fv_operation *op, void *state,                          \
+                                    const fv_buffers *buffers) {                                                       \
         (void)context, (void)state;                                                                                    \
-        return fv_reference_run_f32(op, which_pass, loops, buffers);                                                   \
+        return fv_reference_run_narrow(op, which_pass, loops, buffers);                                                \
     }                                                                                                                  \
     static fv_status loops##_f64(fv_context *context, const fv_operation *op, void *state,                             \
                                  const fv_buffers *buffers) {                                                          \
@@ -52,17 +52,21 @@ void fv_reference_sum_bias(double *db, int64_t count, const double *dy, int64_t 
         return FV_OK;                                                                                                  \
     }
 
-/* The pair of rows. */
-#define FV_REFERENCE_ROWS(which_kind, which_pass, loops)                                                               \
-    {.kind = which_kind,                                                                                               \
-     .pass = which_pass,                                                                                               \
-     .dtype = FV_F32,                                                                                                  \
-     .name = "loops",                                                                                                  \
-     .deterministic = true,                                                                                            \
-     .run = loops##_f32},                                                                                              \
+#define FV_REFERENCE_ROW(which_kind, which_pass, which_dtype, run_)                                                    \
     {                                                                                                                  \
-        .kind = which_kind, .pass = which_pass, .dtype = FV_F64, .name = "loops", .deterministic = true,               \
-        .run = loops##_f64                                                                                             \
+        .kind = which_kind, .pass = which_pass, .dtype = which_dtype, .name = "loops", .deterministic = true,          \
+        .run = run_                                                                                                    \
     }
+
+/* The rows of f32 and f64. */
+#define FV_REFERENCE_ROWS(which_kind, which_pass, loops)                                                               \
+    FV_REFERENCE_ROW(which_kind, which_pass, FV_F32, loops##_narrow),                                                  \
+        FV_REFERENCE_ROW(which_kind, which_pass, FV_F64, loops##_f64)
+
+/* Those of every dtype: f32's serves tf32. */
+#define FV_REFERENCE_ALL_ROWS(which_kind, which_pass, loops)                                                           \
+    FV_REFERENCE_ROWS(which_kind, which_pass, loops),                                                                  \
+        FV_REFERENCE_ROW(which_kind, which_pass, FV_BF16, loops##_narrow),                                             \
+        FV_REFERENCE_ROW(which_kind, which_pass, FV_F16, loops##_narrow)
 
 #endif

@@ -58,8 +58,8 @@ FV_REFERENCE_RUN(transposed_backward_data, FV_BACKWARD_DATA)
 FV_REFERENCE_RUN(transposed_backward_weights, FV_BACKWARD_WEIGHTS)
 
 const fv_kernel fv_reference_transposed[] = {
-    FV_REFERENCE_ROWS(FV_TRANSPOSED, FV_FORWARD, transposed_forward),
-    FV_REFERENCE_ROWS(FV_TRANSPOSED, FV_BACKWARD_DATA, transposed_backward_data),
-    FV_REFERENCE_ROWS(FV_TRANSPOSED, FV_BACKWARD_WEIGHTS, transposed_backward_weights),
+    FV_REFERENCE_ALL_ROWS(FV_TRANSPOSED, FV_FORWARD, transposed_forward),
+    FV_REFERENCE_ALL_ROWS(FV_TRANSPOSED, FV_BACKWARD_DATA, transposed_backward_data),
+    FV_REFERENCE_ALL_ROWS(FV_TRANSPOSED, FV_BACKWARD_WEIGHTS, transposed_backward_weights),
     FV_KERNELS_END,
 };
