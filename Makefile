@@ -6,6 +6,8 @@
 #   make check     every kernel on the built-in cases: on the GPU if there is one, else emulated
 #   make bench     how long the digits network's layers take, beside the vendor's library and the chip's limit
 #   make results   benchmarks/RESULTS.md from the records in benchmarks/results
+#   make resources registers, shared memory and spills of every kernel, compared with benchmarks/resources.txt; needs nvcc;
+#                  UPDATE=1 writes that file anew
 #   make sanitize  the check on the GPU under NVIDIA's compute-sanitizer
 #   make mutate    plants mistakes in the kernels and counts how many the check finds (minutes)
 #   make build     the program and the library
@@ -20,7 +22,7 @@ PREFIX ?= /usr/local
 WERROR ?= OFF
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: build train test check bench results sanitize mutate deps install clean
+.PHONY: build train test check bench results resources sanitize mutate deps install clean
 
 test bench: NEEDS += gnuplot-nox:gnuplot
 
@@ -47,6 +49,9 @@ bench: build
 
 results: build
 	bash benchmarks/results.sh build/fovea
+
+resources: build
+	bash benchmarks/resources.sh build $(if $(UPDATE),--update)
 
 sanitize: build
 	bash tests/compute_sanitizer.sh build/fovea
