@@ -36,6 +36,16 @@ device() {
   done
 }
 
+# The rungs that are planned, not written: comments of the ladder.
+planned() {
+  echo
+  echo "## Planned"
+  echo
+  echo "Rungs that are not written yet; the plan, with the time expected of each layer, is [HOPPER.md](HOPPER.md)."
+  echo
+  sed -n 's/^# planned \([^:]*\): /- \1: /p' "$here/ladder.txt"
+}
+
 temporary=$(mktemp "$file.XXXXXX")
 trap 'rm -f "$temporary"' EXIT
 {
@@ -48,6 +58,7 @@ trap 'rm -f "$temporary"' EXIT
     name=$(basename "$folder")
     [ ! -d "$folder" ] || [ "$name" = $target ] || device "$name"
   done
+  planned
 } >"$temporary"
 chmod 644 "$temporary"
 mv "$temporary" "$file"

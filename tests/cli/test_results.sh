@@ -18,13 +18,15 @@ printf '{\n  "commit": "abc",\n  "date": "2026-01-02T03:04:05Z",\n  "machine": {
 printf '{\n  "machine": {\n    "device": "A \\"CPU\\""\n' >records/cpu/bench-a.json
 cp records/nvidia-h200/bench-b.json records/nvidia-h200/bench-a.json
 expect 0 "" results ./program records page.md
-[ "$(grep '^##* ' page.md | tr '\n' ';')" = "# Results;## nvidia-h200;### bench-a;#### The ladder;### bench-b;#### The ladder;## cpu;### bench-a;#### The ladder;## waiting;" ] ||
+[ "$(grep '^##* ' page.md | tr '\n' ';')" = "# Results;## nvidia-h200;### bench-a;#### The ladder;### bench-b;#### The ladder;## cpu;### bench-a;#### The ladder;## waiting;## Planned;" ] ||
   fail "headings: $(grep '^#' page.md)"
 grep -qx 'NVIDIA H200, 2026-01-02T03:04:05Z, commit abc.' page.md || fail "the machine: $(cat page.md)"
 grep -q 'CPU.*, commit unknown.$' page.md || fail "a record without a commit: $(cat page.md)"
 grep -qx 'shown: --format markdown of bench-b.json' page.md && grep -qx 'shown: --ladder ladder.txt of bench-b.json' page.md ||
   fail "what is shown: $(cat page.md)"
 [ "$(grep -c '^There are no results yet' page.md)" -eq 1 ] || fail "a device without records: $(cat page.md)"
+
+grep -q '^- conv2d hopper: ' page.md || fail "the planned rungs: $(tail -n 5 page.md)"
 
 # The same again gives the same; a record that cannot be shown leaves the page as it was.
 cp page.md first.md
