@@ -222,6 +222,9 @@ if [ -z "${FOVEA_BUILD:-}" ]; then
   own configure 60 configure
   step build 240 cmake --build "$build" --target fovea_program --parallel "$cores"
 fi
+case $backend in # what spills is slow, whatever else is measured
+  cuda | cudnn) [ ! -r "$build/cuda_objects.txt" ] || step resources 30 bash "$source/benchmarks/resources.sh" "$build" ;;
+esac
 if ! grep -qs '^CMOCKA_LIBRARY.*-NOTFOUND' "$build/CMakeCache.txt"; then
   [ -n "${FOVEA_BUILD:-}" ] || step build-tests 60 cmake --build "$build" --parallel "$cores" --target "${tests[@]/#/test_}"
   step unit-tests 30 ctest --test-dir "$build" -R "^test_($(IFS='|'; echo "${tests[*]}"))\$" -j "$cores" \

@@ -17,13 +17,14 @@ tail -n "$(wc -l <real/summary.txt)" out.txt | cmp -s - real/summary.txt || fail
 expect 0 "" "$fovea" bench --from real/bench-small.json --format markdown
 grep -q conv2d_deformable out.txt || fail "the record: $(head -n 5 out.txt)"
 
-# Without a program every step that needs one fails, and all are tried.
+# Without a program every step that needs one fails, and all are tried; so does the table of resources of a build without objects.
 mkdir empty
+echo 13.0 >empty/cuda_objects.txt
 FOVEA_BUILD=$PWD/empty report none --quick --backend cuda >out.txt 2>&1 </dev/null
 [ $? -eq 1 ] || fail "a missing program gives another status"
-[ "$(statuses none)" = "machine=ok;unit-tests=failed (8);probe-cudnn=failed (127);check-cuda=failed (127);train-cuda=failed (127);bench-small=failed (127);" ] ||
+[ "$(statuses none)" = "machine=ok;resources=failed (2);unit-tests=failed (8);probe-cudnn=failed (127);check-cuda=failed (127);train-cuda=failed (127);bench-small=failed (127);" ] ||
   fail "a missing program: $(statuses none)"
-grep -q '^04 *check-cuda *failed (127) *0 s$' none/summary.txt || fail "the summary: $(cat none/summary.txt)"
+grep -q '^05 *check-cuda *failed (127) *0 s$' none/summary.txt || fail "the summary: $(cat none/summary.txt)"
 
 # A stand-in whose check fails and whose benchmarks never end: what they write when they are told to stop is kept.
 mkdir fake
