@@ -106,7 +106,8 @@ enumerations() {
 # takes 1 KiB of shared memory for the system (CUDA C++ Programming Guide, "Compute Capabilities").
 table() {
   enumerations >"$scratch/enumerations"
-  tail -n +2 "$build/cuda_objects.txt" | grep . | while read -r object; do
+  tail -n +2 "$build/cuda_objects.txt" | while read -r object; do
+    [ -n "$object" ] || continue
     [ -e "$object.ptxas" ] || die "there is no $object.ptxas: build again"
     source=$(basename "${object%.*}")
     bounds "$object" >"$scratch/bounds"

@@ -101,7 +101,9 @@ expect 0 "" resources single table.txt
 # What cannot be read is one line.
 rm single/tile.cu.o.ptxas
 expect 2 "tile.cu.o.ptxas: build again" resources single table.txt
-mkdir without
+mkdir empty without
+printf '13.0.88\n\n' >empty/cuda_objects.txt
+expect 2 "nothing of any kernel in empty: build again" resources empty table.txt
 expect 2 "without has no CUDA build" resources without table.txt
 expect 2 "no missing.txt; make resources UPDATE=1 writes it" resources first missing.txt
 [ -z "$(find . -name '*.txt.*')" ] || fail "it leaves files behind: $(ls)"
