@@ -207,7 +207,7 @@ __device__ inline void add_hit(const tap_hit &hit, int row, const float *low, co
 
 /* Block order: slices of an offset group's channels, offset groups, tiles across, tiles down, images. No barrier guards
  * the sums, as each is one thread's own. */
-static __global__ void __launch_bounds__(GATHER_THREADS)
+static __global__ void __launch_bounds__(GATHER_THREADS, 4)
     deformable_gather_kernel(deformable_shape g, moved_taps taps, int64_t boxes, const tap_box *box,
                              const float *columns, float *dx) {
     __shared__ float sums[GATHER_SIDE][GATHER_SIDE][GATHER_CHANNELS];

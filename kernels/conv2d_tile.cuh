@@ -51,7 +51,7 @@ struct tile_axis {
     int grid;                  /* source pixels from staged pixel to staged pixel of a lane */
 };
 
-/* One class of results along an axis. */
+/* One class of results along an axis. A block keeps its two in shared memory and copies them where it needs them. */
 struct tile_class {
     int first, step, count;        /* result i of the class is at first + i*step */
     int start;                     /* tap t of result i reads source start + i*advance + t*spacing */
@@ -66,7 +66,7 @@ struct tile_plan {
     int channel_tile, channel_tiles;              /* result channels per block, blocks per group */
     int part;                                     /* TILE_GROUPED: channels of a group in a run of slab columns */
     int chunk, staged;                            /* source channels staged at once, of a group and of the block */
-    int plane, pitch, slab, offsets;              /* of the shared memory, in floats */
+    int plane, pitch, slab, offsets;              /* of the shared memory, in floats; offsets: behind two classes */
     int channel_threads, pixel_threads, threads;
     int option; /* index into TILE_OPTIONS */
     int64_t blocks, shared_bytes;
@@ -202,8 +202,8 @@ __device__ bool tile_has_group(const tile_plan &plan, int group) {
 /* window[c][row][col] of source channels first .. first + chunk - 1; zeros beyond the image and the group. A warp
  * takes a row. */
 template <tile_method METHOD>
-__device__ void stage_window(const tile_plan &plan, const tile_place &place, const tile_class &v, const tile_class &h,
-                             int rows, int cols, int first, const float *source, float *window) {
+__device__ void stage_window(const tile_plan &plan, const tile_place &place, tile_class v, tile_class h, int rows,
+                             int cols, int first, const float *source, float *window) {
     const int warps = plan.threads / WARP;
     const int64_t channels = static_cast<int64_t>(plan.groups) * plan.source_channels;
     for (int row = static_cast<int>(threadIdx.x) / WARP; row < rows; row += warps) {
@@ -241,8 +241,8 @@ __device__ tile_column tile_column_of(const tile_plan &plan, int column) {
 /* slab[tap*chunk + c][o] = w[k = o][tap][c]. c lies contiguous in memory, o in the slab, so a thread collects four o
  * and stores them together: reads stay coalesced and writes fall on different banks. */
 template <tile_method METHOD>
-__device__ void stage_filters_forward(const tile_plan &plan, const tile_place &place, const tile_class &v,
-                                      const tile_class &h, int first, const float *filters, float *slab) {
+__device__ void stage_filters_forward(const tile_plan &plan, const tile_place &place, tile_class v, tile_class h,
+                                      int first, const float *filters, float *slab) {
     const int warps = plan.threads / WARP;
     const int taps = plan.vertical.filter * plan.horizontal.filter;
     for (int o = static_cast<int>(threadIdx.x) / WARP * 4; o < plan.channel_tile; o += 4 * warps) {
@@ -268,8 +268,8 @@ __device__ void stage_filters_forward(const tile_plan &plan, const tile_place &p
 
 /* slab[tap*chunk + k][o] = w[k][the class's tap][c = o]; here o is contiguous in memory too. */
 template <tile_method METHOD>
-__device__ void stage_filters_backward(const tile_plan &plan, const tile_place &place, const tile_class &v,
-                                       const tile_class &h, int first, const float *filters, float *slab) {
+__device__ void stage_filters_backward(const tile_plan &plan, const tile_place &place, tile_class v, tile_class h,
+                                       int first, const float *filters, float *slab) {
     const int warps = plan.threads / WARP;
     for (int e = static_cast<int>(threadIdx.x) / WARP; e < v.taps * h.taps * plan.chunk; e += warps) {
         const int tap = e / plan.chunk;
@@ -319,17 +319,26 @@ __global__ void __launch_bounds__(256, 2)
     conv2d_tile_kernel(tile_plan plan, const float *source, const float *filters, const float *bias, float *result) {
     FV_DYNAMIC_SHARED(float, window);
     float *const slab = window + plan.slab;
-    int *const offsets = reinterpret_cast<int *>(window + plan.offsets);
+    tile_class *const classes = reinterpret_cast<tile_class *>(window + plan.offsets);
+    int *const offsets = reinterpret_cast<int *>(classes + 2);
     const tile_place place = tile_place_of(plan, blockIdx.x);
-    tile_class v = tile_class_of<BACKWARD>(plan.vertical, place.class_h);
-    tile_class h = tile_class_of<BACKWARD>(plan.horizontal, place.class_w);
-    if (tile_result<METHOD>(plan.vertical, place.row, place.lane_row, 0) >= v.count ||
-        tile_result<METHOD>(plan.horizontal, place.col, place.lane_col, 0) >= h.count)
-        return; /* a class with fewer tiles than the largest; the whole block leaves */
-    if (METHOD == TILE_SPREAD) {
-        v = tile_trimmed(plan.vertical, v, place.row, place.lane_row);
-        h = tile_trimmed(plan.horizontal, h, place.col, place.lane_col);
+    {
+        tile_class v = tile_class_of<BACKWARD>(plan.vertical, place.class_h);
+        tile_class h = tile_class_of<BACKWARD>(plan.horizontal, place.class_w);
+        if (tile_result<METHOD>(plan.vertical, place.row, place.lane_row, 0) >= v.count ||
+            tile_result<METHOD>(plan.horizontal, place.col, place.lane_col, 0) >= h.count)
+            return; /* a class with fewer tiles than the largest; the whole block leaves */
+        if (METHOD == TILE_SPREAD) {
+            v = tile_trimmed(plan.vertical, v, place.row, place.lane_row);
+            h = tile_trimmed(plan.horizontal, h, place.col, place.lane_col);
+        }
+        if (threadIdx.x == 0) {
+            classes[0] = v;
+            classes[1] = h;
+        }
     }
+    __syncthreads();
+    const tile_class &v = classes[0], &h = classes[1]; /* in registers they would be a few too many */
 
     const int thread = static_cast<int>(threadIdx.x);
     const int taps = v.taps * h.taps;

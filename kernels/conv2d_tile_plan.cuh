@@ -119,7 +119,7 @@ inline bool tile_complete(tile_plan &plan) {
     const int64_t pitch = plan.channel_tile + 4;
     const int64_t slab = ceil_div(plan.staged * plane, 4) * 4;
     const int64_t offsets = slab + rows * pitch;
-    plan.shared_bytes = (offsets + rows) * static_cast<int64_t>(sizeof(float));
+    plan.shared_bytes = (offsets + rows) * static_cast<int64_t>(sizeof(float)) + 2 * sizeof(tile_class);
     if (plan.shared_bytes > MAX_SHARED_BYTES)
         return false;
     plan.threads = static_cast<int>(threads);
