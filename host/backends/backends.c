@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/kernel.h"
+#include "backends/choose.h"
 #include "base/error.h"
 
 /* X(name) for every backend of this build, best first. */
@@ -61,12 +61,17 @@ static fv_status open_backend(const fv_backend *backend, const fv_context_option
     if (!created)
         return fv_fail(FV_NO_MEMORY, "no memory for a context");
     created->backend = backend;
-    const fv_status status = backend->open(created, options ? options : &defaults);
-    if (status != FV_OK)
+    options = options ? options : &defaults;
+    fv_status status = fv_selection_create(created, options->tune != 0);
+    if (status == FV_OK)
+        status = backend->open(created, options);
+    if (status != FV_OK) {
+        fv_selection_destroy(created->selection);
         free(created);
-    else
-        *context = created;
-    return status;
+        return status;
+    }
+    *context = created;
+    return FV_OK;
 }
 
 fv_status fv_context_create(const char *name, const fv_context_options *options, fv_context **context) {
@@ -92,6 +97,7 @@ void fv_context_destroy(fv_context *context) {
     if (!context)
         return;
     context->backend->close(context);
+    fv_selection_destroy(context->selection);
     free(context);
 }
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/kernel.h"
+#include "backends/choose.h"
 #include "base/error.h"
 #include "ops/op.h"
 
@@ -67,22 +67,20 @@ fv_status fv_call_prepare_way(fv_call *call, fv_context *context, const fv_kerne
     return prepare_given(call, context, kernel, op, pass, kernel->ways ? way : -1);
 }
 
-/* Takes the first row of `backend` that can run the operation. FV_UNSUPPORTED and the first reason met if none can. */
+/* Takes the best row of `backend` that can run the operation. FV_UNSUPPORTED and the first reason met if none can. */
 static fv_status prepare_from(fv_call *call, fv_context *context, const fv_backend *backend, const fv_operation *op,
                               fv_pass pass, char reason[256]) {
-    fv_kernel_cursor cursor = {0};
-    for (const fv_kernel *kernel; (kernel = fv_kernel_next(backend, &cursor));) {
-        if (kernel->kind != op->kind || kernel->pass != pass || kernel->on_request)
-            continue;
-        const char *refusal = fv_kernel_refusal(kernel, context, op, pass);
-        if (!refusal) {
-            const fv_status status = prepare_row(call, context, kernel, op, pass, -1);
-            if (status != FV_UNSUPPORTED)
-                return status;
-            refusal = fv_error_message();
-        }
+    fv_candidates candidates;
+    fv_candidates_find(&candidates, context, backend, op, pass);
+    fv_candidates_prefer(&candidates, context, backend, op, pass);
+    if (!*reason && candidates.refusal)
+        snprintf(reason, 256, "%s", candidates.refusal);
+    for (int i = 0; i < candidates.count; ++i) {
+        const fv_status status = prepare_row(call, context, candidates.items[i].kernel, op, pass, -1);
+        if (status != FV_UNSUPPORTED)
+            return status;
         if (!*reason)
-            snprintf(reason, 256, "%s", refusal);
+            snprintf(reason, 256, "%s", fv_error_message());
     }
     return FV_UNSUPPORTED;
 }
@@ -92,10 +90,8 @@ static void announce_stand_in(fv_context *context, const fv_operation *op, fv_pa
     if (!context->notice || context->noticed[op->kind][pass])
         return;
     context->noticed[op->kind][pass] = true;
-    char line[512];
-    snprintf(line, sizeof line, "%s: %s %s is done by %s (%s)", context->backend->name, fv_kind_name(op->kind),
-             fv_pass_name(pass), stand_in, *reason ? reason : "it has no such kernel");
-    context->notice(context->notice_user, line);
+    fv_context_say(context, "%s: %s %s is done by %s (%s)", context->backend->name, fv_kind_name(op->kind),
+                   fv_pass_name(pass), stand_in, *reason ? reason : "it has no such kernel");
 }
 
 fv_status fv_call_prepare(fv_call *call, fv_context *context, const fv_operation *op, fv_pass pass) {

@@ -52,6 +52,13 @@ typedef struct fv_chip {
     double launch;      /* seconds from one kernel to the next */
 } fv_chip;
 
+/* One of the operations that a row hands to other rows of its backend. */
+typedef struct fv_kernel_step {
+    fv_operation op;
+    fv_pass pass;
+} fv_kernel_step;
+enum { FV_MOST_STEPS = 4 };
+
 typedef struct fv_kernel {
     fv_kind kind;
     fv_pass pass;
@@ -89,6 +96,10 @@ typedef struct fv_kernel {
      * for measurements to test. Optional. */
     double (*estimate)(const fv_operation *op, const fv_chip *chip);
 
+    /* In place of an estimate, for a row that only calls others: what it has them do, one after the other; returns how
+     * many. It takes as long as they do together. Optional. */
+    int (*steps)(const fv_operation *op, fv_kernel_step steps[FV_MOST_STEPS]);
+
     /* Fills in what is particular about the arithmetic; *numerics is zeroed before. Optional: NULL means nothing. */
     void (*numerics)(const fv_operation *op, const void *state, fv_numerics *numerics);
 
@@ -122,8 +133,7 @@ typedef fv_status fv_work(void *user);
 typedef struct fv_backend {
     const char *name;
 
-    /* NULL-terminated list of row arrays; within an operation and pass, the first row that supports the case is
-     * chosen, unless it is on_request. */
+    /* NULL-terminated list of row arrays. Which of the rows that support a case is chosen: see choose.h. */
     const fv_kernel *const *tables;
 
     /* Another backend that works on the same memory and stands in for missing operations (cuda for cudnn); may be
@@ -162,9 +172,11 @@ typedef struct fv_backend {
 
 struct fv_context {
     const fv_backend *backend;
-    void *device;          /* the backend's own: handles, stream, threads */
-    int capability;        /* compute capability, 90 for sm_90; 0 on the CPU */
-    char description[128]; /* such as "oneDNN 2.6.3, 2 threads" */
+    void *device;                   /* the backend's own: handles, stream, threads */
+    int capability;                 /* compute capability, 90 for sm_90; 0 on the CPU */
+    fv_chip chip;                   /* units 0: not known, see fv_context_chip */
+    struct fv_selection *selection; /* what was measured of rows, see choose.h; NULL: nothing is remembered */
+    char description[128];          /* such as "oneDNN 2.6.3, 2 threads" */
     fv_notice *notice;
     void *notice_user;
     bool noticed[FV_KINDS][FV_PASSES];
@@ -223,8 +235,8 @@ typedef struct fv_call {
     bool bridged;     /* reference stands in for a device backend: tensors travel through host memory */
 } fv_call;
 
-/* Chooses the first row that can run the operation and is not on_request: the backend's own, its stand-in's,
- * reference's; and prepares it. FV_UNSUPPORTED if there is none, with the first reason met. */
+/* Chooses a row that can run the operation and is not on_request, and prepares it: the best of the backend's own (see
+ * choose.h), else of its stand-in's, else of reference's. FV_UNSUPPORTED if there is none, with the first reason met. */
 fv_status fv_call_prepare(fv_call *call, fv_context *context, const fv_operation *op, fv_pass pass);
 
 /* The same with the backend's own rows alone: nothing stands in. */

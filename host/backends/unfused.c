@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "ops/chain.h"
 
-enum { MOST_STEPS = 4, ALIGNMENT = 256 };
+enum { ALIGNMENT = 256 };
 
 /* One call, and which tensors of the whole are its. FV_ROLES stands for the one between the stages; where there are
  * fewer than four, the last is named twice. */
@@ -41,7 +41,7 @@ static const step backward_weights[] = {
 typedef struct plan {
     const step *steps;
     int count; /* of calls prepared */
-    fv_call calls[MOST_STEPS];
+    fv_call calls[FV_MOST_STEPS];
     size_t between, workspace; /* bytes */
 } plan;
 
@@ -79,6 +79,14 @@ static fv_status prepare(fv_context *context, const fv_operation *op, const step
     return status;
 }
 
+static int list_steps(const fv_operation *op, const step *steps, int count, fv_kernel_step listed[FV_MOST_STEPS]) {
+    fv_operation stages[2];
+    fv_chain_stages(op, stages);
+    for (int i = 0; i < count; ++i)
+        listed[i] = (fv_kernel_step){stages[steps[i].stage], steps[i].pass};
+    return count;
+}
+
 static fv_status prepare_forward(fv_context *context, const fv_operation *op, void **state) {
     return prepare(context, op, forward, sizeof forward / sizeof forward[0], state);
 }
@@ -89,6 +97,18 @@ static fv_status prepare_backward_data(fv_context *context, const fv_operation *
 
 static fv_status prepare_backward_weights(fv_context *context, const fv_operation *op, void **state) {
     return prepare(context, op, backward_weights, sizeof backward_weights / sizeof backward_weights[0], state);
+}
+
+static int steps_forward(const fv_operation *op, fv_kernel_step steps[FV_MOST_STEPS]) {
+    return list_steps(op, forward, sizeof forward / sizeof forward[0], steps);
+}
+
+static int steps_backward_data(const fv_operation *op, fv_kernel_step steps[FV_MOST_STEPS]) {
+    return list_steps(op, backward_data, sizeof backward_data / sizeof backward_data[0], steps);
+}
+
+static int steps_backward_weights(const fv_operation *op, fv_kernel_step steps[FV_MOST_STEPS]) {
+    return list_steps(op, backward_weights, sizeof backward_weights / sizeof backward_weights[0], steps);
 }
 
 static size_t workspace(const fv_operation *op, const void *state) {
@@ -111,19 +131,19 @@ static fv_status run(fv_context *context, const fv_operation *op, void *state, c
     return FV_OK;
 }
 
-#define ROW(kind_, pass_, prepare_)                                                                                    \
+#define ROW(kind_, pass_, direction)                                                                                   \
     {                                                                                                                  \
         .kind = kind_, .pass = pass_, .dtype = FV_F32, .name = "unfused", .min_capability = 80, .deterministic = true, \
-        .prepare = prepare_, .release = release, .workspace = workspace,                                               \
+        .prepare = prepare_##direction, .steps = steps_##direction, .release = release, .workspace = workspace,        \
         .workspace_rule = "the values between the stages, and what the two conv2d kernels ask for", .run = run         \
     }
 
 const fv_kernel fv_unfused_kernels[] = {
-    ROW(FV_SEPARABLE, FV_FORWARD, prepare_forward),
-    ROW(FV_SEPARABLE, FV_BACKWARD_DATA, prepare_backward_data),
-    ROW(FV_SEPARABLE, FV_BACKWARD_WEIGHTS, prepare_backward_weights),
-    ROW(FV_SPATIAL, FV_FORWARD, prepare_forward),
-    ROW(FV_SPATIAL, FV_BACKWARD_DATA, prepare_backward_data),
-    ROW(FV_SPATIAL, FV_BACKWARD_WEIGHTS, prepare_backward_weights),
+    ROW(FV_SEPARABLE, FV_FORWARD, forward),
+    ROW(FV_SEPARABLE, FV_BACKWARD_DATA, backward_data),
+    ROW(FV_SEPARABLE, FV_BACKWARD_WEIGHTS, backward_weights),
+    ROW(FV_SPATIAL, FV_FORWARD, forward),
+    ROW(FV_SPATIAL, FV_BACKWARD_DATA, backward_data),
+    ROW(FV_SPATIAL, FV_BACKWARD_WEIGHTS, backward_weights),
     FV_KERNELS_END,
 };

@@ -7,57 +7,16 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/error.h"
-#include "base/file.h"
+#include "base/cache.h"
 
-enum { VERSION = 1, MOST_BYTES = 1 << 20, PATH_SIZE = 4096, KEY_SIZE = 320 };
+static const fv_cache cache = {"ceilings.json", "fovea ceilings", 1};
 
-/* The file's path. With `create` its folders are made; false if there is no place for it. */
-static bool find_file(char path[PATH_SIZE], bool create) {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    const bool given = cache && cache[0] == '/'; /* the XDG specification: others are to be ignored */
-    if (!given && !(home && home[0] == '/'))
-        return false;
-    const char *const parts[] = {given ? cache : home, given ? "" : "/.cache", "/fovea", "/ceilings.json"};
-    path[0] = '\0';
-    for (size_t i = 0, length = 0; i < 4; ++i) {
-        const int written = snprintf(path + length, PATH_SIZE - length, "%s", parts[i]);
-        length += (size_t)written;
-        if (length >= PATH_SIZE)
-            return false;
-        if (create && i < 3 && *parts[i])
-            (void)mkdir(path, 0700); /* the file will show whether it worked */
-    }
-    return true;
-}
+enum { KEY_SIZE = 320 };
 
 static void write_key(const fv_machine *machine, char key[KEY_SIZE]) {
     snprintf(key, KEY_SIZE, "%s, %d units; %s", machine->device, machine->units, machine->libraries);
-}
-
-/* The file's content; NULL unless it is what fv_ceilings_keep writes, as far as can be seen from its outside. */
-static json_t *read_root(const char *path) {
-    int fd = -1;
-    int64_t size = 0;
-    if (fv_file_open(path, &fd, &size) != FV_OK)
-        return NULL;
-    json_t *root = NULL;
-    size_t got = 0;
-    char *text = size > 0 && size <= MOST_BYTES ? malloc((size_t)size) : NULL;
-    if (text && fv_file_read(fd, path, text, (size_t)size, &got) == FV_OK)
-        root = json_loadb(text, got, JSON_REJECT_DUPLICATES, NULL);
-    free(text);
-    close(fd);
-    if (json_integer_value(json_object_get(root, "fovea ceilings")) == VERSION &&
-        json_is_object(json_object_get(root, "devices")))
-        return root;
-    json_decref(root);
-    return NULL;
 }
 
 static bool parse_rate(const json_t *value, double *rate) {
@@ -86,12 +45,10 @@ static bool parse_entry(const json_t *entry, fv_ceilings *ceilings) {
 }
 
 bool fv_ceilings_recall(const fv_machine *machine, fv_ceilings *ceilings) {
-    char path[PATH_SIZE], key[KEY_SIZE];
+    char key[KEY_SIZE];
     fv_ceilings kept = {.cached = true};
-    if (!find_file(path, false))
-        return false;
     write_key(machine, key);
-    json_t *root = read_root(path);
+    json_t *root = fv_cache_read(&cache, NULL);
     const bool found = parse_entry(json_object_get(json_object_get(root, "devices"), key), &kept);
     json_decref(root);
     if (found)
@@ -116,29 +73,18 @@ static json_t *make_entry(const fv_ceilings *ceilings) {
     return entry;
 }
 
-static fv_status write_file(const char *path, const char *text) {
-    fv_file_writer *writer;
-    FV_TRY(fv_file_writer_open(path, &writer));
-    const fv_status status = fv_file_writer_write(writer, text, strlen(text));
-    if (status == FV_OK)
-        return fv_file_writer_commit(writer);
-    fv_file_writer_abandon(writer);
-    return status;
+typedef struct keeping {
+    char key[KEY_SIZE];
+    const fv_ceilings *ceilings;
+} keeping;
+
+static bool keep_entry(json_t *root, void *user) {
+    const keeping *k = user;
+    return json_object_set_new(json_object_get(root, "devices"), k->key, make_entry(k->ceilings)) == 0;
 }
 
 void fv_ceilings_keep(const fv_machine *machine, const fv_ceilings *ceilings) {
-    char path[PATH_SIZE], key[KEY_SIZE];
-    if (!find_file(path, true))
-        return;
-    write_key(machine, key);
-    json_t *root = read_root(path);
-    if (!root)
-        root = json_pack("{s:i, s:{}}", "fovea ceilings", VERSION, "devices");
-    if (json_object_set_new(json_object_get(root, "devices"), key, make_entry(ceilings)) == 0) {
-        char *text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS);
-        if (text)
-            (void)write_file(path, text);
-        free(text);
-    }
-    json_decref(root);
+    keeping k = {.ceilings = ceilings};
+    write_key(machine, k.key);
+    (void)fv_cache_update(&cache, keep_entry, &k);
 }

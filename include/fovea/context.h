@@ -22,7 +22,14 @@ typedef struct fv_context_options {
     int threads;                  /* CPU threads; 0: all that this process may use */
     fv_thread_order thread_order; /* emulated only */
     uint64_t seed;                /* of the random thread order */
+    int tune;                     /* 1: kernels are chosen by measurements, see below */
 } fv_context_options;
+
+/* Where several kernels can do an operation, the one that was measured to be the fastest on this device runs; if none
+ * was, the one that is expected to be. With `tune` = 1 what has not been measured yet is, when an operation is first
+ * prepared, on made-up data in memory of its own, and remembered in $XDG_CACHE_HOME/fovea/selection.json
+ * (~/.cache/fovea): with other kernels an operation gives other bits within the same error bounds. Measurements of
+ * another build of Fovea do not count. */
 
 /* Names of the backends compiled in, NULL-terminated, best first: of "cuda", "cudnn", "onednn", "emulated",
  * "reference". */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/chip.h"
 #include "backends/cuda/blas.h"
 
 extern const fv_kernel *const fv_cuda_tables[]; /* kernels/table.cu */
@@ -63,11 +64,32 @@ static fv_status describe(fv_context *context, int ordinal) {
     return FV_OK;
 }
 
+static double attribute(int ordinal, enum cudaDeviceAttr which) {
+    int value = 0;
+    if (cudaDeviceGetAttribute(&value, which, ordinal) == cudaSuccess)
+        return value;
+    (void)cudaGetLastError();
+    return 0;
+}
+
+/* Clocks are in kHz, the bus's width in bits; memory moves data twice a clock. */
+static void rate(fv_context *context, int ordinal) {
+    const double bus = attribute(ordinal, cudaDevAttrGlobalMemoryBusWidth) / 8;
+    const fv_data_sheet sheet = {.capability = context->capability,
+                                 .units = (int)attribute(ordinal, cudaDevAttrMultiProcessorCount),
+                                 .clock = 1e3 * attribute(ordinal, cudaDevAttrClockRate),
+                                 .bandwidth = 2e3 * attribute(ordinal, cudaDevAttrMemoryClockRate) * bus,
+                                 .cache = attribute(ordinal, cudaDevAttrL2CacheSize)};
+    if (sheet.units > 0 && sheet.clock > 0)
+        context->chip = fv_chip_of(&sheet);
+}
+
 fv_status fv_cuda_open_device(fv_context *context, fv_cuda_device *device) {
     FV_TRY(require_device());
     FV_TRY(require_true_f32());
     FV_TRY(FV_CUDA("select the device", cudaSetDevice(device->ordinal)));
     FV_TRY(describe(context, device->ordinal));
+    rate(context, device->ordinal);
     /* Not ordered with the default stream, which other code in the process may use. */
     FV_TRY(FV_CUDA("create a stream", cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking)));
     FV_TRY(fv_cuda_staging_create(&device->staging));
