@@ -20,6 +20,7 @@
  * conv2d_dilated.cu, conv2d_grouped.cu, conv2d_pointwise.cu; what they are compared with stands behind:
  * conv2d_im2col.cu. */
 #include "conv2d_direct.cuh"
+#include "conv2d_direct_estimate.cuh"
 #include "conv2d_tile_run.cuh"
 #include "conv2d_weights.cuh"
 
@@ -43,6 +44,17 @@ fv_status conv2d_backward_weights_direct(fv_context *context, const fv_operation
                                    output(buffers, FV_DW), output(buffers, FV_DB));
 }
 
+template <double expected(const fv_chip &, const fv_conv2d &, double), fv_pass PASS>
+double estimate_direct(const fv_operation *op, const fv_chip *chip) {
+    return expected(*chip, op->conv2d, bytes_of(op, PASS));
+}
+
+double estimate_split_reduce(const fv_operation *op, const fv_chip *chip) {
+    issued_work work = weights_work(weights_plan_of(op->conv2d), STAGE_GATHERED);
+    work.bytes = bytes_of(op, FV_BACKWARD_WEIGHTS);
+    return expected_issue(*chip, work);
+}
+
 const char *supports_split_reduce(const fv_operation *op) {
     return weights_refusal(weights_plan_of(op->conv2d));
 }
@@ -64,15 +76,22 @@ fv_status conv2d_backward_weights_split_reduce(fv_context *context, const fv_ope
 
 const fv_kernel conv2d_kernels[] = {
     FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "direct_tile", .supports = tile_supports<false, TILE_PLAIN>,
-                  .prepare = tile_prepare<false, TILE_PLAIN>, .release = free, .run = tile_run<false, TILE_PLAIN>),
-    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "direct", .run = conv2d_forward_direct),
+                  .prepare = tile_prepare<false, TILE_PLAIN>, .release = free,
+                  .estimate = tile_estimate<false, TILE_PLAIN>, .run = tile_run<false, TILE_PLAIN>),
+    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "direct", .estimate = estimate_direct<direct_forward_expected, FV_FORWARD>,
+                  .run = conv2d_forward_direct),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "direct_tile", .supports = tile_supports<true, TILE_PLAIN>,
-                  .prepare = tile_prepare<true, TILE_PLAIN>, .release = free, .run = tile_run<true, TILE_PLAIN>),
-    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "direct", .run = conv2d_backward_data_direct),
+                  .prepare = tile_prepare<true, TILE_PLAIN>, .release = free,
+                  .estimate = tile_estimate<true, TILE_PLAIN>, .run = tile_run<true, TILE_PLAIN>),
+    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "direct",
+                  .estimate = estimate_direct<direct_backward_data_expected, FV_BACKWARD_DATA>,
+                  .run = conv2d_backward_data_direct),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "split_reduce", .supports = supports_split_reduce,
                   .workspace = workspace_split_reduce, .workspace_rule = WEIGHTS_WORKSPACE_RULE,
-                  .run = conv2d_backward_weights_split_reduce),
-    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "direct", .run = conv2d_backward_weights_direct),
+                  .estimate = estimate_split_reduce, .run = conv2d_backward_weights_split_reduce),
+    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "direct",
+                  .estimate = estimate_direct<direct_backward_weights_expected, FV_BACKWARD_WEIGHTS>,
+                  .run = conv2d_backward_weights_direct),
     FV_KERNELS_END,
 };
 

@@ -44,13 +44,15 @@ const char *supports_dilated_weights(const fv_operation *op) {
 
 const fv_kernel conv2d_dilated_kernels[] = {
     FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "dilated", .supports = supports_dilated<false>,
-                  .prepare = tile_prepare<false, TILE_SPREAD>, .release = free, .run = tile_run<false, TILE_SPREAD>),
+                  .prepare = tile_prepare<false, TILE_SPREAD>, .release = free,
+                  .estimate = tile_estimate<false, TILE_SPREAD>, .run = tile_run<false, TILE_SPREAD>),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "dilated", .supports = supports_dilated<true>,
-                  .prepare = tile_prepare<true, TILE_SPREAD>, .release = free, .run = tile_run<true, TILE_SPREAD>),
+                  .prepare = tile_prepare<true, TILE_SPREAD>, .release = free,
+                  .estimate = tile_estimate<true, TILE_SPREAD>, .run = tile_run<true, TILE_SPREAD>),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "dilated", .supports = supports_dilated_weights,
                   .prepare = window_weights_prepare<TILE_SPREAD>, .release = free,
                   .workspace = window_weights_workspace, .workspace_rule = WEIGHTS_WORKSPACE_RULE,
-                  .run = window_weights_run<TILE_SPREAD>),
+                  .estimate = window_weights_estimate<TILE_SPREAD>, .run = window_weights_run<TILE_SPREAD>),
     FV_KERNELS_END,
 };
 

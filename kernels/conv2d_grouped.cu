@@ -46,13 +46,15 @@ const char *supports_grouped_weights(const fv_operation *op) {
 
 const fv_kernel conv2d_grouped_kernels[] = {
     FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "grouped", .supports = supports_grouped<false>,
-                  .prepare = tile_prepare<false, TILE_GROUPED>, .release = free, .run = tile_run<false, TILE_GROUPED>),
+                  .prepare = tile_prepare<false, TILE_GROUPED>, .release = free,
+                  .estimate = tile_estimate<false, TILE_GROUPED>, .run = tile_run<false, TILE_GROUPED>),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "grouped", .supports = supports_grouped<true>,
-                  .prepare = tile_prepare<true, TILE_GROUPED>, .release = free, .run = tile_run<true, TILE_GROUPED>),
+                  .prepare = tile_prepare<true, TILE_GROUPED>, .release = free,
+                  .estimate = tile_estimate<true, TILE_GROUPED>, .run = tile_run<true, TILE_GROUPED>),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "grouped", .supports = supports_grouped_weights,
                   .prepare = window_weights_prepare<TILE_GROUPED>, .release = free,
                   .workspace = window_weights_workspace, .workspace_rule = WEIGHTS_WORKSPACE_RULE,
-                  .run = window_weights_run<TILE_GROUPED>),
+                  .estimate = window_weights_estimate<TILE_GROUPED>, .run = window_weights_run<TILE_GROUPED>),
     FV_KERNELS_END,
 };
 

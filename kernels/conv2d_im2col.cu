@@ -18,8 +18,9 @@
  *
  * Variant
  *     im2col   a block writes the columns of one output line, or gathers one input line; neighbouring threads take
- *              neighbouring channels. Never chosen before our own kernels: it stands last in the table. */
+ *              neighbouring channels. Measured and verified, but never chosen: it is the yardstick of our own kernels. */
 #include "blas.cuh"
+#include "issue_estimate.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -275,23 +276,49 @@ fv_status prepare_columns(fv_context *context, const fv_operation *, void **) {
     return blas_ready(context);
 }
 
+/* Two divisions by 32-bit numbers and some comparisons for every element of the columns, which pass through the cache if
+ * they fit it twice; then a library's products, at what cuBLAS reaches of the f32 peak on large ones, 47 of 67 TFLOP/s. */
+template <fv_pass PASS>
+double estimate_columns(const fv_operation *op, const fv_chip *chip) {
+    constexpr double PER_ELEMENT = 60, OF_REACHABLE = 47.0 / 60;
+    const column_plan plan = column_plan_of(op->conv2d);
+    const fv_conv2d &d = plan.d;
+    const double ranges = plan.images > 0 ? ceil(static_cast<double>(d.n) / static_cast<double>(plan.images)) : 0;
+    const double chunk = static_cast<double>(column_elements(plan)), bytes = bytes_of(op, PASS);
+    const double moved = 2 * ranges * chunk * sizeof(float);
+    const bool cached = chunk * sizeof(float) < chip->cache / 2;
+    const double copying = expected_issue(*chip, {.instructions = ranges * chunk * PER_ELEMENT / WARP,
+                                                  .blocks = ranges * chunk / ELEMENTWISE_THREADS,
+                                                  .threads = ELEMENTWISE_THREADS,
+                                                  .shared_bytes = 0,
+                                                  .bytes = cached ? 0 : moved,
+                                                  .cache_bytes = moved,
+                                                  .launches = 0});
+    const double products = 2 * static_cast<double>(fv_operation_macs(op, PASS)) / (OF_REACHABLE * chip->fma);
+    const int of_bias = PASS != FV_BACKWARD_DATA && d.bias;
+    return copying + fmax(products, bytes / chip->bandwidth) +
+           chip->launch * (of_bias + ranges * (1 + plan.copies + of_bias));
+}
+
 constexpr const char *COLUMNS_AND_ONES_RULE = "(r*s*c + bias)*p*q*4 bytes for each of min(n, ceil(8192/(p*q))) images; "
                                               "no r*s*c for 1x1 without stride and padding";
 
 } // namespace
 
 const fv_kernel conv2d_im2col_kernels[] = {
-    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "im2col", .supports = supports_columns, .prepare = prepare_columns,
-                  .workspace = workspace_bytes<true>, .workspace_rule = COLUMNS_AND_ONES_RULE,
+    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "im2col", .on_request = true, .supports = supports_columns,
+                  .prepare = prepare_columns, .workspace = workspace_bytes<true>,
+                  .workspace_rule = COLUMNS_AND_ONES_RULE, .estimate = estimate_columns<FV_FORWARD>,
                   .run = conv2d_forward_im2col),
-    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "im2col", .supports = supports_columns, .prepare = prepare_columns,
-                  .workspace = workspace_bytes<false>,
+    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "im2col", .on_request = true, .supports = supports_columns,
+                  .prepare = prepare_columns, .workspace = workspace_bytes<false>,
                   .workspace_rule =
                       "r*s*c*p*q*4 bytes for each of min(n, ceil(8192/(p*q))) images; none for 1x1 without stride "
                       "and padding",
-                  .run = conv2d_backward_data_im2col),
-    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "im2col", .supports = supports_columns, .prepare = prepare_columns,
-                  .workspace = workspace_bytes<true>, .workspace_rule = COLUMNS_AND_ONES_RULE,
+                  .estimate = estimate_columns<FV_BACKWARD_DATA>, .run = conv2d_backward_data_im2col),
+    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "im2col", .on_request = true, .supports = supports_columns,
+                  .prepare = prepare_columns, .workspace = workspace_bytes<true>,
+                  .workspace_rule = COLUMNS_AND_ONES_RULE, .estimate = estimate_columns<FV_BACKWARD_WEIGHTS>,
                   .run = conv2d_backward_weights_im2col),
     FV_KERNELS_END,
 };

@@ -126,15 +126,49 @@ fv_status conv2d_backward_weights_pointwise(fv_context *context, const fv_operat
     });
 }
 
+/* ---- estimates ---- */
+
+/* Forward and backward_data: `n` result channels of a group, sums of `depth`. Rows that are gathered or scattered take
+ * some more. */
+double expect_product(const fv_operation *op, const fv_chip *chip, fv_pass pass, int64_t n, int64_t depth) {
+    const fv_conv2d &d = op->conv2d;
+    const int64_t m = output_pixels(d);
+    issued_work work = product_work({.m = static_cast<double>(m),
+                                     .n = static_cast<double>(n),
+                                     .depth = static_cast<double>(depth),
+                                     .count = static_cast<double>(d.groups),
+                                     .tile = product_tile_of(m, n, d.groups)},
+                                    same_pixels(d) ? STAGE_DENSE : 1.5 * STAGE_DENSE, STAGE_DENSE);
+    work.bytes = bytes_of(op, pass);
+    return expected_issue(*chip, work);
+}
+
+double estimate_forward(const fv_operation *op, const fv_chip *chip) {
+    const fv_conv2d &d = op->conv2d;
+    return expect_product(op, chip, FV_FORWARD, d.k / d.groups, d.c / d.groups);
+}
+
+double estimate_data(const fv_operation *op, const fv_chip *chip) {
+    const fv_conv2d &d = op->conv2d;
+    return expect_product(op, chip, FV_BACKWARD_DATA, d.c / d.groups, d.k / d.groups);
+}
+
+double estimate_weights(const fv_operation *op, const fv_chip *chip) {
+    issued_work work = weights_work(weights_plan_of(op->conv2d), STAGE_DENSE);
+    work.bytes = bytes_of(op, FV_BACKWARD_WEIGHTS);
+    return expected_issue(*chip, work);
+}
+
 } // namespace
 
 const fv_kernel conv2d_pointwise_kernels[] = {
-    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "pointwise", .supports = supports_forward, .run = conv2d_forward_pointwise),
-    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "pointwise", .supports = supports_data,
+    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "pointwise", .supports = supports_forward, .estimate = estimate_forward,
+                  .run = conv2d_forward_pointwise),
+    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "pointwise", .supports = supports_data, .estimate = estimate_data,
                   .run = conv2d_backward_data_pointwise),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "pointwise", .supports = supports_weights,
                   .workspace = workspace_weights, .workspace_rule = WEIGHTS_WORKSPACE_RULE,
-                  .run = conv2d_backward_weights_pointwise),
+                  .estimate = estimate_weights, .run = conv2d_backward_weights_pointwise),
     FV_KERNELS_END,
 };
 

@@ -17,7 +17,7 @@
  *     See conv2d_separable_forward.cuh, conv2d_separable_data.cuh and conv2d_separable_weights.cuh. */
 #include <stdlib.h>
 
-#include "conv2d_separable_weights.cuh"
+#include "conv2d_separable_estimate.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -131,13 +131,15 @@ fv_status separable_backward_weights_fused(fv_context *context, const fv_operati
 } // namespace
 
 const fv_kernel conv2d_separable_kernels[] = {
-    FV_KERNEL_F32(FV_SEPARABLE, FV_FORWARD, "fused", .supports = supports_forward, .run = separable_forward_fused),
+    FV_KERNEL_F32(FV_SEPARABLE, FV_FORWARD, "fused", .supports = supports_forward,
+                  .estimate = separable_forward_expected, .run = separable_forward_fused),
     FV_KERNEL_F32(FV_SEPARABLE, FV_BACKWARD_DATA, "fused", .supports = supports_backward_data,
-                  .prepare = prepare_backward_data, .release = free, .run = separable_backward_data_fused),
+                  .prepare = prepare_backward_data, .release = free, .estimate = separable_backward_data_expected,
+                  .run = separable_backward_data_fused),
     FV_KERNEL_F32(FV_SEPARABLE, FV_BACKWARD_WEIGHTS, "fused", .supports = supports_backward_weights,
                   .workspace = workspace_backward_weights,
                   .workspace_rule = "splits*(k*c*multiplier + bias*k)*4 bytes, and others*c*multiplier*r*s*4",
-                  .run = separable_backward_weights_fused),
+                  .estimate = separable_backward_weights_expected, .run = separable_backward_weights_fused),
     FV_KERNELS_END,
 };
 

@@ -26,6 +26,7 @@
  * With a stride, stage 1 and 2 going back try every tap and drop those that meet no output. Expected on a GPU, not
  * measured: bound by memory up to about 4 channels a group, by reads from shared memory and the first-level cache beyond. */
 #include "conv2d_spatial_tile.cuh"
+#include "issue_estimate.cuh"
 #include "splits.cuh"
 
 namespace FV_NAMESPACE {
@@ -296,16 +297,76 @@ fv_status spatial_backward_weights(fv_context *context, const fv_operation *op, 
                                 output(buffers, FV_DW), buffers);
 }
 
+/* ---- estimates: instructions of a warp ---- */
+
+/* `parts` times four places, each with so many taps of `products` products, of which one takes `per_product` for all
+ * four. Going back, two divisions tell what a tap meets. */
+double places_instructions(double parts, double taps, double products, double per_product, bool backward) {
+    constexpr double PER_PART = 60, PER_TAP = 15;
+    return parts / WARP * (PER_PART + taps * (PER_TAP + (backward ? 2 * DIVISION : 0) + products * per_product));
+}
+
+/* Stage 1 reads the source from the first-level cache, and checks each place. */
+double middle_instructions(const spatial_plan &plan, bool backward) {
+    const double parts = static_cast<double>(plan.tile1) * ceil(plan.staged2 / static_cast<double>(SPATIAL_BLOCKING));
+    return places_instructions(parts * plan.pitch, plan.first.filter, plan.source_channels, 20, backward);
+}
+
+template <bool BACKWARD>
+double estimate_fused(const fv_operation *op, const fv_chip *chip) {
+    spatial_plan plan;
+    if (spatial_plan_of(op, BACKWARD, false, plan))
+        return NAN;
+    const double parts = ceil(plan.tile1 / static_cast<double>(SPATIAL_BLOCKING)) * plan.tile2;
+    const double results = places_instructions(parts * plan.group_tile * plan.result_channels, plan.second.filter,
+                                               plan.middle_channels, 16, BACKWARD);
+    const double blocks = static_cast<double>(plan.tiles * plan.group_tiles);
+    return expected_issue(*chip, {.instructions = blocks * (middle_instructions(plan, BACKWARD) + results),
+                                  .blocks = blocks,
+                                  .threads = SPATIAL_THREADS,
+                                  .shared_bytes = static_cast<double>(plan.shared_bytes),
+                                  .bytes = bytes_of(op, BACKWARD ? FV_BACKWARD_DATA : FV_FORWARD),
+                                  .cache_bytes = 0});
+}
+
+/* A thread takes up to eight products at each of its pixels, and works out for each of them where it lies. */
+template <bool FIRST>
+double expect_weights(const fv_operation *op, const fv_chip *chip) {
+    constexpr double PER_PIXEL = 30, PER_PRODUCT = 30;
+    weights_of<FIRST> plan;
+    if (weights_plan_for(op, plan))
+        return NAN;
+    const spatial_plan &tile = plan.tile;
+    const double sums = tile.group_tile * (static_cast<double>(plan.weights / tile.groups) + plan.biases);
+    const double of_thread = fmin(MOST_SUMS, ceil(sums / plan.lanes));
+    const double pixels = ceil(static_cast<double>(tile.tile1) * tile.tile2 / plan.slices);
+    const double adding = SPATIAL_THREADS / WARP * pixels * (PER_PIXEL + of_thread * PER_PRODUCT);
+    issued_work work = {.instructions = static_cast<double>(tile.tiles * tile.group_tiles) *
+                                        (middle_instructions(tile, FIRST) + adding),
+                        .blocks = static_cast<double>(plan.splits * tile.group_tiles),
+                        .threads = SPATIAL_THREADS,
+                        .shared_bytes = static_cast<double>(tile.shared_bytes),
+                        .bytes = bytes_of(op, FV_BACKWARD_WEIGHTS),
+                        .cache_bytes = 0};
+    add_splits(work, static_cast<double>(plan.splits), static_cast<double>(plan.partial));
+    return expected_issue(*chip, work);
+}
+
+double estimate_weights(const fv_operation *op, const fv_chip *chip) {
+    return expect_weights<false>(op, chip) + expect_weights<true>(op, chip);
+}
+
 } // namespace
 
 const fv_kernel conv2d_spatial_kernels[] = {
-    FV_KERNEL_F32(FV_SPATIAL, FV_FORWARD, "fused", .supports = supports_fused<false>, .run = spatial_forward),
+    FV_KERNEL_F32(FV_SPATIAL, FV_FORWARD, "fused", .supports = supports_fused<false>, .estimate = estimate_fused<false>,
+                  .run = spatial_forward),
     FV_KERNEL_F32(FV_SPATIAL, FV_BACKWARD_DATA, "fused", .supports = supports_fused<true>,
-                  .run = spatial_backward_data),
+                  .estimate = estimate_fused<true>, .run = spatial_backward_data),
     FV_KERNEL_F32(FV_SPATIAL, FV_BACKWARD_WEIGHTS, "fused", .supports = supports_weights,
                   .workspace = workspace_weights,
                   .workspace_rule = "splits*(the larger of w and w2 with its bias)*4 bytes, 0 where it need not split",
-                  .run = spatial_backward_weights),
+                  .estimate = estimate_weights, .run = spatial_backward_weights),
     FV_KERNELS_END,
 };
 

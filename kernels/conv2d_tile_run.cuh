@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "conv2d_tile_plan.cuh"
+#include "issue_estimate.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -14,6 +15,34 @@ const char *tile_supports(const fv_operation *op) {
     return tile_plan_of(op->conv2d, BACKWARD, METHOD, plan)
                ? NULL
                : "no tile of the window with its halo and the filters fits 48 KiB of shared memory and 2^31-1 blocks";
+}
+
+/* tile_cost counts the instructions, and weighs them by how busy they keep a multiprocessor, but takes reads from memory
+ * for coalesced: where few channels are staged at a time, a warp's 32 values come from several lines of the cache, which
+ * fetches whole sectors of 8 floats. Each block reads its window and its filters, chunk after chunk. */
+template <bool BACKWARD, tile_method METHOD>
+double tile_estimate(const fv_operation *op, const fv_chip *chip) {
+    tile_plan plan;
+    if (!tile_plan_of(op->conv2d, BACKWARD, METHOD, plan))
+        return NAN;
+    constexpr double COUNTED = 15, SECTOR = 8;
+    const double pixels = static_cast<double>(window_extent(plan.vertical) * window_extent(plan.horizontal));
+    const double channels = static_cast<double>(plan.source_channels) * plan.groups;
+    const double fetched = fmin(channels, ceil(plan.staged / SECTOR) * SECTOR);
+    const double lines = cache_lines(ceil(static_cast<double>(WARP) / plan.staged), channels);
+    const double waiting = pixels * plan.staged / WARP * fmax(0, ISSUED_PER_CLOCK * lines - COUNTED);
+    const double filters =
+        static_cast<double>(plan.vertical.taps * plan.horizontal.taps * plan.chunk) * plan.channel_tile;
+    const double blocks = static_cast<double>(plan.blocks);
+    const double chunks = static_cast<double>(ceil_div(plan.source_channels, plan.chunk));
+    return expected_issue(*chip, {.instructions = tile_cost(plan, BACKWARD, METHOD) + blocks * chunks * waiting,
+                                  .blocks = blocks,
+                                  .threads = static_cast<double>(plan.threads),
+                                  .shared_bytes = static_cast<double>(plan.shared_bytes),
+                                  .bytes = bytes_of(op, BACKWARD ? FV_BACKWARD_DATA : FV_FORWARD),
+                                  .cache_bytes = blocks * chunks * (pixels * fetched + filters) * sizeof(float),
+                                  .launches = 1,
+                                  .busy_threads = 0});
 }
 
 /* Keeps a plan until free(): the search for it is worth doing once. */

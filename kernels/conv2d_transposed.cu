@@ -17,6 +17,7 @@
  *     direct   one thread per result, from global memory: any case (conv2d_direct.cuh). */
 #include "channel_sums.cuh"
 #include "conv2d_direct.cuh"
+#include "conv2d_direct_estimate.cuh"
 #include "conv2d_tile_run.cuh"
 #include "conv2d_weights.cuh"
 
@@ -122,20 +123,52 @@ fv_status transposed_backward_weights_direct(fv_context *context, const fv_opera
                                    nullptr);
 }
 
+/* ---- estimates: those of the mirror ---- */
+
+template <bool BACKWARD>
+double estimate_parity(const fv_operation *op, const fv_chip *chip) {
+    const fv_operation mirror = mirror_of(op);
+    return tile_estimate<BACKWARD, TILE_PLAIN>(&mirror, chip);
+}
+
+/* dy is read once more for the biases. */
+double estimate_weights(const fv_operation *op, const fv_chip *chip) {
+    const fv_transposed &d = op->transposed;
+    issued_work work = weights_work(plan_of(d), STAGE_GATHERED);
+    work.bytes = bytes_of(op, FV_BACKWARD_WEIGHTS);
+    if (d.bias) {
+        work.cache_bytes += static_cast<double>(output_pixels(d) * d.k) * sizeof(float);
+        work.launches += 1;
+    }
+    return expected_issue(*chip, work);
+}
+
+template <double expected(const fv_chip &, const fv_conv2d &, double), fv_pass PASS>
+double estimate_direct(const fv_operation *op, const fv_chip *chip) {
+    return expected(*chip, fv_transposed_mirror(&op->transposed), bytes_of(op, PASS));
+}
+
 } // namespace
 
 const fv_kernel conv2d_transposed_kernels[] = {
     FV_KERNEL_F32(FV_TRANSPOSED, FV_FORWARD, "parity", .supports = supports_parity<true>,
-                  .prepare = prepare_parity<true>, .release = free, .run = run_parity<true>),
-    FV_KERNEL_F32(FV_TRANSPOSED, FV_FORWARD, "direct", .run = transposed_forward_direct),
+                  .prepare = prepare_parity<true>, .release = free, .estimate = estimate_parity<true>,
+                  .run = run_parity<true>),
+    FV_KERNEL_F32(FV_TRANSPOSED, FV_FORWARD, "direct",
+                  .estimate = estimate_direct<direct_backward_data_expected, FV_FORWARD>,
+                  .run = transposed_forward_direct),
     FV_KERNEL_F32(FV_TRANSPOSED, FV_BACKWARD_DATA, "parity", .supports = supports_parity<false>,
-                  .prepare = prepare_parity<false>, .release = free, .run = run_parity<false>),
-    FV_KERNEL_F32(FV_TRANSPOSED, FV_BACKWARD_DATA, "direct", .run = transposed_backward_data_direct),
+                  .prepare = prepare_parity<false>, .release = free, .estimate = estimate_parity<false>,
+                  .run = run_parity<false>),
+    FV_KERNEL_F32(FV_TRANSPOSED, FV_BACKWARD_DATA, "direct",
+                  .estimate = estimate_direct<direct_forward_expected, FV_BACKWARD_DATA>,
+                  .run = transposed_backward_data_direct),
     FV_KERNEL_F32(FV_TRANSPOSED, FV_BACKWARD_WEIGHTS, "parity", .supports = supports_weights,
                   .workspace = workspace_weights,
                   .workspace_rule = "splits*(c*r*s*k/groups + bias*k)*4 bytes, 0 where it need not split",
-                  .run = transposed_backward_weights_parity),
+                  .estimate = estimate_weights, .run = transposed_backward_weights_parity),
     FV_KERNEL_F32(FV_TRANSPOSED, FV_BACKWARD_WEIGHTS, "direct", .supports = supports_direct_weights,
+                  .estimate = estimate_direct<direct_backward_weights_expected, FV_BACKWARD_WEIGHTS>,
                   .run = transposed_backward_weights_direct),
     FV_KERNELS_END,
 };

@@ -9,6 +9,7 @@
 #ifndef FOVEA_CONV2D_WEIGHTS_CUH
 #define FOVEA_CONV2D_WEIGHTS_CUH
 
+#include "issue_estimate.cuh"
 #include "product.cuh"
 #include "splits.cuh"
 
@@ -134,6 +135,19 @@ __global__ void __launch_bounds__(PRODUCT_THREADS<TILE>, 2)
 }
 
 /* ---- host ---- */
+
+/* The product behind a plan; `stage` is what it takes to stage an element of the other operand than dy. */
+inline issued_work weights_work(const weights_plan &plan, double stage) {
+    issued_work work = product_work({.m = static_cast<double>(plan.kg),
+                                     .n = static_cast<double>(plan.columns),
+                                     .depth = static_cast<double>(plan.pixels),
+                                     .count = static_cast<double>(plan.d.groups),
+                                     .tile = plan.tile,
+                                     .splits = static_cast<double>(plan.splits)},
+                                    STAGE_DENSE, stage);
+    add_splits(work, static_cast<double>(plan.splits), static_cast<double>(plan.partial));
+    return work;
+}
 
 inline const char *weights_refusal(const weights_plan &plan) {
     return plan.d.groups * plan.tiles_k * plan.tiles_j > MAX_BLOCKS ? "there are over 2^31-1 tiles" : NULL;

@@ -128,6 +128,26 @@ const char *window_weights_supports(const fv_operation *op) {
                : "no tile with its window fits 48 KiB of shared memory and 2^31-1 blocks";
 }
 
+/* window_weights_cost counts the instructions of one image. */
+template <tile_method METHOD>
+double window_weights_estimate(const fv_operation *op, const fv_chip *chip) {
+    window_weights_plan plan;
+    if (!window_weights_plan_of(op->conv2d, METHOD, plan))
+        return NAN;
+    const double blocks = window_weights_blocks(plan);
+    const double staged = static_cast<double>(plan.rows) * plan.cols * plan.input_pitch +
+                          static_cast<double>(window_weights_pixels(plan)) * plan.output_pitch;
+    issued_work work = {.instructions =
+                            window_weights_cost(plan, METHOD == TILE_SPREAD) * static_cast<double>(op->conv2d.n),
+                        .blocks = blocks * static_cast<double>(plan.splits),
+                        .threads = static_cast<double>(plan.threads),
+                        .shared_bytes = static_cast<double>(plan.shared_bytes),
+                        .bytes = bytes_of(op, FV_BACKWARD_WEIGHTS),
+                        .cache_bytes = blocks * static_cast<double>(plan.tiles) * staged * sizeof(float)};
+    add_splits(work, static_cast<double>(plan.splits), static_cast<double>(plan.partial));
+    return expected_issue(*chip, work);
+}
+
 template <tile_method METHOD>
 fv_status window_weights_prepare(fv_context *, const fv_operation *op, void **state) {
     window_weights_plan plan;

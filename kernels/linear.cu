@@ -6,6 +6,7 @@
  *
  * Variant
  *     tile   a block computes a tile of the result through shared memory: see product_tile.cuh. */
+#include "issue_estimate.cuh"
 #include "product_tile.cuh"
 
 namespace FV_NAMESPACE {
@@ -57,13 +58,30 @@ const char *supports_weights(const fv_operation *op) {
     return product_refusal(op->linear.k, op->linear.c, 1);
 }
 
+template <fv_pass PASS>
+double estimate_tile(const fv_operation *op, const fv_chip *chip) {
+    const fv_linear &d = op->linear;
+    const int64_t m = PASS == FV_BACKWARD_WEIGHTS ? d.k : d.n, n = PASS == FV_FORWARD ? d.k : d.c;
+    const int64_t depth = PASS == FV_FORWARD ? d.c : PASS == FV_BACKWARD_DATA ? d.k : d.n;
+    issued_work work = product_work({.m = static_cast<double>(m),
+                                     .n = static_cast<double>(n),
+                                     .depth = static_cast<double>(depth),
+                                     .count = 1,
+                                     .tile = product_tile_of(m, n, 1)},
+                                    STAGE_DENSE, STAGE_DENSE);
+    work.bytes = bytes_of(op, PASS);
+    return expected_issue(*chip, work);
+}
+
 } // namespace
 
 const fv_kernel linear_kernels[] = {
-    FV_KERNEL_F32(FV_LINEAR, FV_FORWARD, "tile", .supports = supports_forward, .run = linear_forward_tile),
-    FV_KERNEL_F32(FV_LINEAR, FV_BACKWARD_DATA, "tile", .supports = supports_data, .run = linear_backward_data_tile),
+    FV_KERNEL_F32(FV_LINEAR, FV_FORWARD, "tile", .supports = supports_forward, .estimate = estimate_tile<FV_FORWARD>,
+                  .run = linear_forward_tile),
+    FV_KERNEL_F32(FV_LINEAR, FV_BACKWARD_DATA, "tile", .supports = supports_data,
+                  .estimate = estimate_tile<FV_BACKWARD_DATA>, .run = linear_backward_data_tile),
     FV_KERNEL_F32(FV_LINEAR, FV_BACKWARD_WEIGHTS, "tile", .supports = supports_weights,
-                  .run = linear_backward_weights_tile),
+                  .estimate = estimate_tile<FV_BACKWARD_WEIGHTS>, .run = linear_backward_weights_tile),
     FV_KERNELS_END,
 };
 

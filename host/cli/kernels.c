@@ -1,22 +1,28 @@
-/* fovea kernels: lists the kernel table of every backend in the build. No device is opened. */
+/* fovea kernels: lists the kernel table of every backend in the build, for which no device is opened; or, of one backend,
+ * what there is for a case (kernels_choice.c). */
 #include <stdio.h>
 
+#include "base/error.h"
 #include "base/text.h"
+#include "cli/arguments.h"
 #include "cli/cli.h"
-#include "cli/filter.h"
-#include "cli/table.h"
+#include "cli/kernels.h"
 
 typedef struct arguments {
-    const fv_backend *backend; /* NULL: all */
+    const fv_backend *backend; /* NULL: all, or for cases the one that "auto" means */
     fv_filter filter;
     fv_format format;
+    bool tune;
+    char **words; /* of cases */
+    int word_count;
 } arguments;
 
-enum { KEY_FORMAT = 256 };
+enum { KEY_FORMAT = 256, KEY_TUNE };
 
 static const struct argp_option option_table[] = {
     {"backend", 'b', "NAME", 0, "only of this backend: cuda, cudnn, onednn, emulated or reference", 0},
     {"format", KEY_FORMAT, "NAME", 0, "table (default), json, csv or markdown", 0},
+    {"tune", KEY_TUNE, NULL, 0, "measure those that can do the case, and remember the fastest for it", 0},
     {0},
 };
 
@@ -32,8 +38,16 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
     case KEY_FORMAT:
         a->format = (fv_format)fv_option_format(state, text, NULL);
         break;
-    case ARGP_KEY_ARG:
-        argp_failure(state, FV_EXIT_USAGE, 0, "unexpected argument '%s': fovea kernels takes options only", text);
+    case KEY_TUNE:
+        a->tune = true;
+        break;
+    case ARGP_KEY_ARGS:
+        a->words = state->argv + state->next;
+        a->word_count = state->argc - state->next;
+        break;
+    case ARGP_KEY_END:
+        if (a->tune && a->word_count == 0)
+            argp_failure(state, FV_EXIT_USAGE, 0, "--tune: expected a case to measure");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -46,13 +60,21 @@ static const struct argp_child children[] = {{&fv_filter_argp, 0, NULL, 0}, {0}}
 static const struct argp parser = {
     option_table,
     parse_option,
-    NULL,
-    "List the kernels of every backend in this build, whether or not their device is here."
-    "\vWithin an operation and pass of a backend, the first kernel that can do the case at hand is the one that runs, "
-    "but for those that are never chosen: they are yardsticks for fovea check and fovea bench. "
+    "[CASE...]",
+    "List the kernels of every backend in this build, whether or not their device is here; with a case, those of one "
+    "backend for it, and which of them runs."
+    "\vA CASE is an operation in Fovea's text, quoted or not:\n\n"
+    "  fovea kernels conv2d n=50 c=64 h=56 w=56 k=64 kernel=3x3 pad=1\n\n"
+    "Of the kernels of a backend that can do an operation, the one runs that was measured to be the fastest here, by "
+    "--tune of this command or of fovea train; where none was, the one that is expected to be the fastest; and where "
+    "nothing is expected, the first in the table. What is expected without a GPU is what an H200 would take. "
+    "Yardsticks "
+    "for fovea check and fovea bench are never chosen. "
     "A kernel that is not deterministic may give other bits on every run. Tensors that it omits are neither read nor "
     "written. Where a formula is given for its workspace, the letters are the operation's: n, c, h, w, k, p, q and, "
-    "for the filter, r, s.\n\nThe exit status is 1 if no kernel matches.",
+    "for the filter, r, s.\n\nMeasurements are kept in $XDG_CACHE_HOME/fovea/selection.json (~/.cache/fovea), by "
+    "device "
+    "and operation; those of another build of Fovea do not count. The exit status is 1 if no kernel matches.",
     children,
     NULL,
     NULL};
@@ -120,24 +142,52 @@ static int refuse_nothing(int argc, char **argv) {
     return FV_EXIT_FAILED;
 }
 
+static void on_notice(void *user, const char *line) {
+    (void)user;
+    fprintf(stderr, "fovea kernels: %s\n", line);
+}
+
+/* *listed: how many kernels there were. */
+static fv_status say_choices(const arguments *a, int *listed) {
+    const fv_context_options options = {.tune = a->tune};
+    fv_case_list cases = {0};
+    fv_kernels_request request = {.cases = &cases, .filter = a->filter, .format = a->format};
+    fv_status status = fv_cases_add_words(&cases, a->words, a->word_count);
+    if (status == FV_OK)
+        status = fv_context_create(a->backend ? a->backend->name : "auto", &options, &request.context);
+    if (status == FV_OK) {
+        fv_context_on_notice(request.context, on_notice, NULL);
+        status = fv_kernels_say_choices(&request);
+    }
+    fv_context_destroy(request.context);
+    fv_cases_release(&cases);
+    *listed = request.listed;
+    return status;
+}
+
+static fv_status say_all(const arguments *a, int *listed) {
+    fv_table table;
+    fv_table_begin(&table, columns, COLUMNS);
+    int backends = 0;
+    *listed = 0;
+    for (const fv_backend *const *backend = fv_backends; *backend; ++backend) {
+        const int count = !a->backend || a->backend == *backend ? append_backend(&table, *backend, &a->filter) : 0;
+        *listed += count;
+        backends += count > 0;
+    }
+    const fv_status status = *listed ? fv_table_print(&table, a->format) : FV_OK;
+    fv_table_release(&table);
+    if (status == FV_OK && *listed && a->format == FV_FORMAT_TABLE)
+        fv_say("\n%d kernel%s in %d backend%s\n", *listed, *listed == 1 ? "" : "s", backends, backends == 1 ? "" : "s");
+    return status;
+}
+
 int fv_command_kernels(int argc, char **argv) {
     arguments a = {.filter = fv_filter_all(), .format = FV_FORMAT_TABLE};
     fv_parse_arguments(&parser, "fovea kernels", argc, argv, &a);
-    fv_table table;
-    fv_table_begin(&table, columns, COLUMNS);
-    int kernels = 0, backends = 0;
-    for (const fv_backend *const *backend = fv_backends; *backend; ++backend) {
-        const int count = !a.backend || a.backend == *backend ? append_backend(&table, *backend, &a.filter) : 0;
-        kernels += count;
-        backends += count > 0;
-    }
-    const fv_status status = kernels ? fv_table_print(&table, a.format) : FV_OK;
-    fv_table_release(&table);
-    if (!kernels)
-        return refuse_nothing(argc, argv);
+    int listed = 0;
+    const fv_status status = a.word_count ? say_choices(&a, &listed) : say_all(&a, &listed);
     if (status != FV_OK)
         return fv_report("kernels", status);
-    if (a.format == FV_FORMAT_TABLE)
-        fv_say("\n%d kernel%s in %d backend%s\n", kernels, kernels == 1 ? "" : "s", backends, backends == 1 ? "" : "s");
-    return FV_EXIT_GOOD;
+    return listed ? FV_EXIT_GOOD : refuse_nothing(argc, argv);
 }

@@ -14,10 +14,11 @@
 typedef struct arguments {
     const char *backend, *data, *out;
     int threads;
+    bool tune;
     fv_training_options training;
 } arguments;
 
-enum { KEY_LR = 256, KEY_SEED, KEY_DATA, KEY_THREADS };
+enum { KEY_LR = 256, KEY_SEED, KEY_DATA, KEY_THREADS, KEY_TUNE };
 
 static const struct argp_option option_table[] = {
     {"backend", 'b', "NAME", 0, "auto (default), cuda, cudnn, onednn, emulated or reference", 0},
@@ -26,6 +27,8 @@ static const struct argp_option option_table[] = {
     {"lr", KEY_LR, "RATE", 0, "peak learning rate of the one-cycle schedule (default 0.01)", 0},
     {"seed", KEY_SEED, "N", 0, "of the initial weights and the shuffling (default 1)", 0},
     {"threads", KEY_THREADS, "N", 0, "CPU threads (default: all)", 0},
+    {"tune", KEY_TUNE, NULL, 0,
+     "choose kernels by measuring them first, where that has not been done here; what is found out is remembered", 0},
     {"data", KEY_DATA, "FOLDER", 0,
      "the four MNIST files, .gz or raw (default: data/mnist here, else the shipped ones)", 0},
     {"out", 'o', "FILE", 0, "where the weights go (default digits.safetensors); the log goes beside it as .jsonl", 0},
@@ -53,6 +56,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
     case KEY_THREADS:
         a->threads = (int)fv_option_count(state, "threads", text, 1, 1024);
         break;
+    case KEY_TUNE:
+        a->tune = true;
+        break;
     case KEY_DATA:
         a->data = text;
         break;
@@ -73,7 +79,11 @@ static const struct argp parser = {
     parse_option,
     NULL,
     "Train the default digits network on MNIST, print its test accuracy, and write its weights."
-    "\vThe same seed, backend and number of threads give the same bits. Ctrl-C stops after the current step and saves "
+    "\vThe same seed, backend, number of threads and choice of kernels give the same bits. Kernels are chosen by what "
+    "--tune, of this command or of fovea kernels, has found out on this device, kept in "
+    "$XDG_CACHE_HOME/fovea/selection.json (~/.cache/fovea), else by what is expected of them: another choice gives "
+    "other "
+    "bits. Ctrl-C stops after the current step and saves "
     "what "
     "was learned so far; the exit status is then 130.",
     NULL,
@@ -193,7 +203,7 @@ static fv_status finish(run *r, const arguments *a, const fv_model *model, const
 static fv_status train(const arguments *a, run *r) {
     char folder[4096];
     const char *data = a->data ? a->data : fv_default_data(folder, sizeof folder);
-    const fv_context_options context_options = {.threads = a->threads};
+    const fv_context_options context_options = {.threads = a->threads, .tune = a->tune};
     fv_dataset training = {0}, test = {0};
     fv_context *context = NULL;
     fv_network *network = NULL;
