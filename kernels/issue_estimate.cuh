@@ -38,8 +38,8 @@ inline double cache_lines(double values, double step) {
 constexpr double ISSUED_PER_CLOCK = 4;
 
 /* Were every instruction of a warp an FMA, it would be 64 FLOP; of the slots to issue one, loops with barriers and loads
- * that wait fill some 7 in 10. Blocks that a multiprocessor holds at once
- * share its slots, so what counts is how many it gets in all. */
+ * that wait fill some 7 in 10. Blocks that a multiprocessor holds at once share its slots, so what counts is how many it gets in
+ * all. */
 inline double expected_issue(const fv_chip &chip, const issued_work &work) {
     constexpr double FLOP_OF_WARP = 2 * WARP, FILLED_SLOTS = 0.7;
     const double resident = resident_blocks(work.threads, work.shared_bytes);

@@ -38,6 +38,8 @@ static const fv_column columns[] = {
     {"tflops", "", FV_CELL_REAL, 5},
     {"gb_per_s", "", FV_CELL_REAL, 5},
     {"percent_of_floor", "", FV_CELL_REAL, 5},
+    {"expected_us", "", FV_CELL_REAL, 7},
+    {"times_expected", "", FV_CELL_REAL, 5},
     {"rival_us", "", FV_CELL_REAL, 7},
     {"rival_implementation", "", FV_CELL_TEXT, 0},
     {"rival_nchw_us", "", FV_CELL_REAL, 7},
@@ -96,6 +98,8 @@ static void put_limits(fv_table *table, const fv_bench_row *row, const fv_bench_
     fv_bench_table_real(table, figures->tflops);
     fv_bench_table_real(table, figures->gb_per_s);
     fv_bench_table_real(table, figures->percent_of_floor);
+    fv_bench_table_real(table, figures->expected_us);
+    fv_bench_table_real(table, figures->times_expected);
 }
 
 static void put_rival(fv_table *table, const fv_bench_figures *figures, const fv_bench_row *rival,

@@ -89,7 +89,7 @@ static void describe_implementation(const fv_bench_row *row, size_t most, char t
 /* Which columns a table has. */
 typedef struct layout {
     fv_format format;
-    bool rival, marks, notes;
+    bool rival, marks, notes, expected;
     char rival_title[24];
     fv_column columns[MOST_COLUMNS];
     size_t count;
@@ -111,6 +111,7 @@ static void lay_out(layout *l, const fv_bench_record *record, fv_format format) 
         l->rival |= row->rival;
         l->marks |= *marks_of(row) != '\0';
         l->notes |= *row->implementation || row->ways > 1;
+        l->expected |= row->expected > 0;
     }
     snprintf(l->rival_title, sizeof l->rival_title, "%s us", record->against);
     if (format == FV_FORMAT_MARKDOWN) {
@@ -128,6 +129,8 @@ static void lay_out(layout *l, const fv_bench_record *record, fv_format format) 
     add_column(l, "gb_per_s", "GB/s", FV_CELL_REAL, 3);
     add_column(l, "percent_of_floor", "% of floor", FV_CELL_REAL, 3);
     add_column(l, "bound", "", FV_CELL_TEXT, 0);
+    if (l->expected)
+        add_column(l, "expected_us", "expected us", FV_CELL_REAL, 4);
     if (l->rival) {
         add_column(l, "rival_us", l->rival_title, FV_CELL_REAL, 4);
         add_column(l, "ratio", "   ratio", FV_CELL_TEXT, 0);
@@ -174,6 +177,8 @@ static void put_line(fv_table *table, const layout *l, const fv_bench_row *row, 
     fv_bench_table_real(table, figures.gb_per_s);
     fv_bench_table_real(table, figures.percent_of_floor);
     fv_table_text(table, isnan(figures.percent_of_floor) ? "" : row->floor.compute_bound ? "C" : "M");
+    if (l->expected)
+        fv_bench_table_real(table, figures.expected_us);
     if (l->rival) {
         describe_ratio(figures.ratio, ratio);
         fv_bench_table_real(table, row->rival ? NAN : figures.rival_us);

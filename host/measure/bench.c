@@ -1,9 +1,11 @@
 #include "measure/bench.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/choose.h"
 #include "base/error.h"
 #include "ops/op.h"
 
@@ -134,6 +136,13 @@ static fv_status measure(subject *s, fv_context *context, fv_variant *variant, f
     return status == FV_OK ? keep(s, row) : status;
 }
 
+/* The estimates of kernels are of GPUs. */
+static double expect(const subject *s, const fv_kernel *kernel) {
+    const fv_context *context = s->bench->context;
+    const double expected = context->backend->host_memory ? NAN : fv_kernel_expected(kernel, context, &s->op);
+    return expected > 0 ? expected : 0;
+}
+
 /* Our variants, in the table's order. *measured: those that support the case. */
 static fv_status measure_ours(subject *s, int *measured, char reason[320]) {
     fv_context *context = s->bench->context;
@@ -149,6 +158,7 @@ static fv_status measure_ours(subject *s, int *measured, char reason[320]) {
             fv_bench_row row = blank_row(s, context);
             row.chosen = kernel == chosen;
             row.yardstick = kernel->on_request;
+            row.expected = expect(s, kernel);
             status = measure(s, context, &variant, &row);
             refusal = fv_error_message();
         }

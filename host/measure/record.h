@@ -34,6 +34,7 @@ typedef struct fv_bench_row {
     int64_t compared, wrong;
     double worst; /* largest error as a share of its bound */
     fv_timing timing;
+    double expected;  /* seconds, by the kernel's own estimate; 0: it has none, or none for this device */
     size_t workspace; /* bytes */
     fv_floor floor;
     int ways; /* of a rival: how many implementations were timed */
@@ -91,7 +92,8 @@ typedef struct fv_bench_figures {
     double median_us, spread_percent;
     double tflops, gb_per_s; /* of the floor's FLOP and bytes */
     double floor_us, percent_of_floor;
-    double rival_us, ratio; /* the rival's time, and that over ours; no ratio for the rival's own rows */
+    double expected_us, times_expected; /* the kernel's own estimate, and the median as a multiple of that */
+    double rival_us, ratio;             /* the rival's time, and that over ours; no ratio for the rival's own rows */
 } fv_bench_figures;
 
 /* `rival` is what the row is compared with, see fv_bench_rival; NULL: nothing. */

@@ -94,6 +94,7 @@ const fv_record_field fv_record_row_fields[] = {
     {"least_s", FV_RECORD_REAL, ROW(timing.summary.least), NULL},
     {"settled", FV_RECORD_YES_NO, ROW(timing.settled), NULL},
     {"exposed", FV_RECORD_YES_NO, ROW(timing.exposed), NULL},
+    {"expected_s", FV_RECORD_ADDED, ROW(expected), NULL},
     {"workspace_bytes", FV_RECORD_COUNT, ROW(workspace), NULL},
     {"flop", FV_RECORD_COUNT, ROW(floor.flop), NULL},
     {"bytes", FV_RECORD_COUNT, ROW(floor.bytes), NULL},

@@ -15,6 +15,7 @@ typedef enum fv_record_type {
     FV_RECORD_COUNT, /* an int, int64_t, uint64_t or size_t of at least 0 */
     FV_RECORD_REAL,  /* a double of at least 0 */
     FV_RECORD_WORST, /* the same, or one that is no number */
+    FV_RECORD_ADDED, /* a double of at least 0 that older files lack: then 0 */
 } fv_record_type;
 
 typedef struct fv_record_field {

@@ -22,6 +22,8 @@ fv_bench_figures fv_bench_figures_of(const fv_bench_row *row, const fv_bench_row
         .gb_per_s = 1e-9 * quotient((double)row->floor.bytes, median),
         .floor_us = floor > 0 ? 1e6 * floor : NAN,
         .percent_of_floor = 100 * quotient(floor, median),
+        .expected_us = row->expected > 0 ? 1e6 * row->expected : NAN,
+        .times_expected = quotient(median, row->expected),
         .rival_us = rival ? 1e6 * rival->timing.summary.median : NAN,
         .ratio = rival && !row->rival ? quotient(rival->timing.summary.median, median) : NAN,
     };

@@ -55,6 +55,7 @@ static json_t *field_json(const fv_record_field *field, const void *object) {
         return json_integer(whole(field, at));
     case FV_RECORD_REAL:
     case FV_RECORD_WORST:
+    case FV_RECORD_ADDED:
         return fv_json_real(*(const double *)at);
     }
     return NULL;
@@ -93,6 +94,8 @@ static json_t *row_json(const fv_bench_row *row, const fv_bench_row *rival) {
     put(&json, "gb_per_s", number_or_null(figures.gb_per_s));
     put(&json, "floor_us", number_or_null(figures.floor_us));
     put(&json, "percent_of_floor", number_or_null(figures.percent_of_floor));
+    put(&json, "expected_us", number_or_null(figures.expected_us));
+    put(&json, "times_expected", number_or_null(figures.times_expected));
     put(&json, "rival_us", number_or_null(figures.rival_us));
     put(&json, "ratio", number_or_null(figures.ratio));
     return json;

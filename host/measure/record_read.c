@@ -106,6 +106,9 @@ static fv_status read_field(const source *from, const fv_record_field *field, vo
     case FV_RECORD_REAL:
     case FV_RECORD_WORST:
         return read_real(from, field, at);
+    case FV_RECORD_ADDED:
+        *(double *)at = 0;
+        return json_object_get(from->object, field->key) ? read_real(from, field, at) : FV_OK;
     }
     return FV_OK;
 }
