@@ -297,7 +297,7 @@ double estimate_columns(const fv_operation *op, const fv_chip *chip) {
     const double products = 2 * static_cast<double>(fv_operation_macs(op, PASS)) / (OF_REACHABLE * chip->fma);
     const int of_bias = PASS != FV_BACKWARD_DATA && d.bias;
     return copying + fmax(products, bytes / chip->bandwidth) +
-           chip->launch * (of_bias + ranges * (1 + plan.copies + of_bias));
+           chip->launch * (of_bias + fmax(1, ranges) * (1 + plan.copies + of_bias));
 }
 
 constexpr const char *COLUMNS_AND_ONES_RULE = "(r*s*c + bias)*p*q*4 bytes for each of min(n, ceil(8192/(p*q))) images; "

@@ -31,8 +31,8 @@ static void find_place(const fv_context *context, const fv_backend *backend, con
     fv_machine machine = {0};
     if (context->backend->machine)
         context->backend->machine(context, &machine);
-    snprintf(found->device, DEVICE_SIZE, "%s on %s, %d units, sm_%d; %s", backend->name, machine.device, machine.units,
-             context->capability, machine.libraries);
+    snprintf(found->device, DEVICE_SIZE, "%s on %s, %d units; %s", backend->name, machine.device, machine.units,
+             machine.libraries);
     const int length = fv_operation_print_short(op, found->operation, OPERATION_SIZE);
     if (length >= 0 && length < OPERATION_SIZE)
         snprintf(found->operation + length, OPERATION_SIZE - (size_t)length, " %s", fv_pass_name(pass));

@@ -80,7 +80,8 @@ for backend in cuda cudnn onednn; do
 done
 expect 2 "--format=xml: expected table, json, csv or markdown" "$fovea" kernels --format=xml
 expect 2 "unrecognized option '--backends=all'" "$fovea" kernels --backends=all
-expect 2 "unexpected argument 'conv2d'" "$fovea" kernels conv2d
+expect 2 "conv2d: key 'c' is missing" "$fovea" kernels conv2d
+expect 2 "--tune: expected a case to measure" "$fovea" kernels --tune
 expect 2 "did you mean 'kernels'" "$fovea" kernel
 
 # A reader that goes away is no error; a full disk is.

@@ -102,6 +102,12 @@ static fv_status run_breaking_way(fv_context *context, const fv_operation *op, v
 }
 
 static const fv_kernel breaking_way_rows[] = {WAYS_ROW("breaking", .run = run_breaking_way), FV_KERNELS_END};
+static double in_8_ms(const fv_operation *op, const fv_chip *chip) {
+    (void)op, (void)chip;
+    return 8e-3;
+}
+static const fv_kernel estimated_rows[] = {ROW("guessing", .run = right_in_5),
+                                           ROW("knowing", .run = right_in_4, .estimate = in_8_ms), FV_KERNELS_END};
 static const fv_kernel never_rows[] = {ROW("never", .run = run_right, .supports = never), FV_KERNELS_END};
 static const fv_kernel breaking_rows[] = {ROW("breaking", .run = run_breaking), ROW("innocent", .run = right_in_4),
                                           FV_KERNELS_END};
@@ -261,6 +267,21 @@ static void takes_the_rivals_best(void **state) {
     clear_scene(&s);
 }
 
+/* Estimates are of GPUs. */
+static void tells_what_was_expected(void **state) {
+    (void)state;
+    for (int on_gpu = 0; on_gpu < 2; ++on_gpu) {
+        scene s;
+        set_scene(&s, estimated_rows, NULL, "relu elements=1000");
+        s.ours.backend.host_memory = !on_gpu;
+        run_scene(&s);
+        assert_true(row_at(&s, 0, "guessing", FV_BENCH_TIMED)->expected == 0);
+        const fv_bench_row *row = row_at(&s, 1, "knowing", FV_BENCH_TIMED);
+        assert_true(row->expected == (on_gpu ? 8e-3 : 0) && row->chosen);
+        clear_scene(&s);
+    }
+}
+
 /* Its own yardsticks are measured as they are, in whatever arithmetic. */
 static void measures_every_way_of_ours(void **state) {
     (void)state;
@@ -370,6 +391,7 @@ int main(void) {
         cmocka_unit_test(times_what_is_right_and_shows_what_is_wrong),
         cmocka_unit_test(finds_what_is_right_but_once),
         cmocka_unit_test(finds_what_writes_to_its_input),
+        cmocka_unit_test(tells_what_was_expected),
         cmocka_unit_test(takes_the_rivals_best),
         cmocka_unit_test(tells_of_the_fastest_if_all_are_wrong),
         cmocka_unit_test(measures_every_way_of_ours),

@@ -64,6 +64,9 @@ static void figures(void **state) {
     expect_near(f.gb_per_s, 1e-9 * (double)row->floor.bytes / 5000e-6);
     expect_near(f.percent_of_floor, 100 * row->floor.seconds / 5000e-6);
     expect_near(f.spread_percent, 100 * fv_spread(&row->timing.summary));
+    assert_true(isnan(f.expected_us) && isnan(f.times_expected)); /* it has no estimate */
+    expect_near(fv_bench_figures_of(&record.rows[0], rival).expected_us, 8000);
+    expect_near(fv_bench_figures_of(&record.rows[0], rival).times_expected, 0.8);
     assert_true(isnan(fv_bench_figures_of(rival, rival).ratio));
     f = fv_bench_figures_of(&record.rows[2], rival); /* wrong: what it took says nothing */
     assert_true(isnan(f.median_us) && isnan(f.ratio) && isnan(f.tflops) && isnan(f.percent_of_floor));
@@ -120,7 +123,7 @@ static void expect_same_row(const fv_bench_row *a, const fv_bench_row *b) {
     WHOLE(ways), WHOLE(timing.settled), WHOLE(timing.exposed), WHOLE(timing.summary.samples);
     WHOLE(floor.flop), WHOLE(floor.bytes), WHOLE(floor.compute_bound);
     REAL(worst), REAL(timing.summary.median), REAL(timing.summary.low), REAL(timing.summary.high);
-    REAL(timing.summary.least), REAL(floor.seconds);
+    REAL(timing.summary.least), REAL(floor.seconds), REAL(expected);
 }
 
 static void expect_same_conditions(const fv_conditions *a, const fv_conditions *b) {
@@ -217,10 +220,32 @@ static void derived_numbers(void **state) {
     expect_near(json_real_value(json_object_get(row, "percent_of_floor")),
                 100 * record.rows[1].floor.seconds / 5000e-6);
     assert_string_equal(json_string_value(json_object_get(row, "bound")), "compute");
+    assert_true(json_is_null(json_object_get(row, "times_expected")));
+    expect_near(json_real_value(json_object_get(json_array_get(rows, 0), "times_expected")), 0.8);
     assert_true(json_is_null(json_object_get(json_array_get(rows, 2), "median_us"))); /* wrong */
     assert_true(json_is_null(json_object_get(json_array_get(rows, 11), "tflops")));   /* a pooling */
     expect_near(json_real_value(json_object_get(group, "ratio_of_chosen")), 0.625);
     json_decref(json);
+    fv_bench_record_release(&record);
+}
+
+/* A record of before there were estimates. */
+static void older_records(void **state) {
+    (void)state;
+    const scratch_name path = scratch_path("older.json");
+    fv_bench_record record = record_full(), read = {0};
+    json_t *json;
+    assert_int_equal(fv_bench_to_json(&record, &json), FV_OK);
+    for (size_t i = 0; i < json_array_size(json_object_get(json, "rows")); ++i)
+        assert_int_equal(json_object_del(json_array_get(json_object_get(json, "rows"), i), "expected_s"), 0);
+    char *text = json_dumps(json, 0);
+    scratch_put(path.text, text, strlen(text));
+    assert_int_equal(fv_bench_read(&read, path.text), FV_OK);
+    record.rows[0].expected = 0;
+    expect_same_record(&record, &read);
+    free(text);
+    json_decref(json);
+    fv_bench_record_release(&read);
     fv_bench_record_release(&record);
 }
 
@@ -282,6 +307,7 @@ static void damaged_members(void **state) {
     REFUSED("rows", 3, "samples", json_real(3), ": rows[3].samples: expected a whole number");
     REFUSED("rows", 3, "floor_s", json_string("inf"), ": rows[3].floor_s: expected a number");
     REFUSED("rows", 3, "worst", json_string("bad"), ": rows[3].worst: expected a number");
+    REFUSED("rows", 0, "expected_s", json_real(-1), ": rows[0].expected_s: expected a number of at least 0");
     REFUSED("rows", 2, "wrong", json_integer(2049), ": rows[2].wrong: expected at most as many as");
     REFUSED("rows", 0, "state", json_string("slow"),
             ": rows[0].state: expected one of \"timed\", \"wrong\", \"no memory\"");
@@ -346,10 +372,10 @@ static void broken_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cases_of_a_record),  cmocka_unit_test(repeated_cases),  cmocka_unit_test(figures),
-        cmocka_unit_test(groups_of_a_record), cmocka_unit_test(round_trips),     cmocka_unit_test(odd_records),
-        cmocka_unit_test(derived_numbers),    cmocka_unit_test(damaged_members), cmocka_unit_test(other_files),
-        cmocka_unit_test(broken_files),
+        cmocka_unit_test(cases_of_a_record),  cmocka_unit_test(repeated_cases), cmocka_unit_test(figures),
+        cmocka_unit_test(groups_of_a_record), cmocka_unit_test(round_trips),    cmocka_unit_test(odd_records),
+        cmocka_unit_test(derived_numbers),    cmocka_unit_test(older_records),  cmocka_unit_test(damaged_members),
+        cmocka_unit_test(other_files),        cmocka_unit_test(broken_files),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }

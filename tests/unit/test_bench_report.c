@@ -51,10 +51,10 @@ static void terminal(void **state) {
         expect_in(text, marks[i]);
     const char *rule = strstr(text, "\n  ---");
     assert_non_null(rule);
-    assert_in_range(strcspn(rule + 1, "\n"), 100, 160); /* columns that the table takes */
+    assert_in_range(strcspn(rule + 1, "\n"), 100, 172); /* columns that the table takes */
 
     assert_string_equal(line_of(text, "  im2col "), "  im2col                       37       5000         0.20     47.4"
-                                                    "  82.7        91.6  C      4000     0.80x  yes");
+                                                    "  82.7        91.6  C                   4000     0.80x  yes");
     free(text);
     fv_bench_record_release(&record);
 }
@@ -88,6 +88,7 @@ static void plain_record(void **state) {
     expect_in(text, "\nrelu elements=8, forward f32: relu, floor not known\n");
     expect_in(text, "\ntimed 1 variant on 1 case\n");
     expect_absent(text, "ratio");
+    expect_absent(text, "expected us");
     expect_absent(text, "implementation");
     expect_absent(text, "\n* ");
     expect_absent(text, "\n~ ");
@@ -125,6 +126,7 @@ static void markdown(void **state) {
     char *text = say(&record, FV_FORMAT_MARKDOWN);
     expect_in(text, "- device: NVIDIA H200");
     expect_in(text, "| MobileNet \"dw, 5\" \\| \xc3\xa9t\xc3\xa9 \\<56\xc2\xb2> | forward | f32 | depthwise \\* |");
+    expect_in(text, "| expected us |");
     expect_in(text, "| WRONG 17 of 2048 | 17 of 2048 elements of y are wrong |");
     expect_in(text, "- `~` the spread");
     expect_in(text, "**timed 5 variants on 4 cases");
@@ -144,8 +146,9 @@ static void csv(void **state) {
     expect_in(text, "\"MobileNet \"\"dw, 5\"\" | \xc3\xa9t\xc3\xa9 <56\xc2\xb2>\",conv2d n=32");
     expect_in(text, ",im2col,,nhwc,no,no,no,0,timed,,yes,\"2 of 64 images, 8 of 256 output channels\",2048,0,0.312,37,"
                     "5000.000,4990.000,5010.000,4950.000,0.200,yes,no,0,236760072192,413401088,4579.498,compute,47.352,"
-                    "82.680,91.590,4000.000,\"engine 38, math mode f32, tile 128x64, stages 4, split 1\",3600.000,"
+                    "82.680,91.590,,,4000.000,\"engine 38, math mode f32, tile 128x64, stages 4, split 1\",3600.000,"
                     "0.80000\n");
+    expect_in(text, ",71.555,8000.000,0.80000,4000.000,"); /* the chosen one, expected to take longer */
     free(text);
     fv_bench_record_release(&record);
 }
