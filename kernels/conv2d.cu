@@ -16,9 +16,8 @@
  *                    conv2d_tile.cuh.
  *     split_reduce   (backward_weights) a tiled matrix product whose long sum is split over blocks: thousands of
  *                    threads share the pixels that a direct thread walks alone. See conv2d_weights.cuh.
- * Dilated filters, groups of few channels and 1x1 windows have rows of their own, which are chosen before these:
- * conv2d_dilated.cu, conv2d_grouped.cu, conv2d_pointwise.cu; what they are compared with stands behind:
- * conv2d_im2col.cu. */
+ * Dilated filters, groups of few channels and 1x1 windows have rows of their own, which expect to be faster there:
+ * conv2d_dilated.cu, conv2d_grouped.cu, conv2d_pointwise.cu; what they are compared with: conv2d_im2col.cu. */
 #include "conv2d_direct.cuh"
 #include "conv2d_direct_estimate.cuh"
 #include "conv2d_tile_run.cuh"

@@ -19,20 +19,28 @@ struct fv_selection {
     bool tune, loaded;
     bool unreadable, unwritable; /* has been told of */
     json_t *devices;             /* as in the file; NULL: nothing is known, or no memory */
+    char machine[DEVICE_SIZE];   /* "NVIDIA H200, 132 units; driver ..."; "" until it is needed: asking takes time */
 };
 
 /* The keys of an entry. */
 typedef struct place {
-    char device[DEVICE_SIZE], operation[OPERATION_SIZE];
+    char device[DEVICE_SIZE + 32], operation[OPERATION_SIZE];
 } place;
+
+static const char *name_machine(const fv_context *context) {
+    fv_selection *s = context->selection;
+    fv_machine machine = {0};
+    if (*s->machine)
+        return s->machine;
+    if (context->backend->machine)
+        context->backend->machine(context, &machine);
+    snprintf(s->machine, DEVICE_SIZE, "%s, %d units; %s", machine.device, machine.units, machine.libraries);
+    return s->machine;
+}
 
 static void find_place(const fv_context *context, const fv_backend *backend, const fv_operation *op, fv_pass pass,
                        place *found) {
-    fv_machine machine = {0};
-    if (context->backend->machine)
-        context->backend->machine(context, &machine);
-    snprintf(found->device, DEVICE_SIZE, "%s on %s, %d units; %s", backend->name, machine.device, machine.units,
-             machine.libraries);
+    snprintf(found->device, sizeof found->device, "%s on %s", backend->name, name_machine(context));
     const int length = fv_operation_print_short(op, found->operation, OPERATION_SIZE);
     if (length >= 0 && length < OPERATION_SIZE)
         snprintf(found->operation + length, OPERATION_SIZE - (size_t)length, " %s", fv_pass_name(pass));

@@ -13,7 +13,7 @@
 #include "ops/dtype.h"
 
 /* Samples of a row: at least FEWEST; more while they take less than `enough` seconds together, MOST at most. A row whose
- * first call takes `hopeless` times as long as another one's is not called again. */
+ * first sample is `hopeless` times as long as another one's time is not called again. */
 enum { FEWEST = 5, MOST = 25 };
 static const double enough = 0.02, hopeless = 4;
 
@@ -103,17 +103,15 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* The median of what a prepared row takes. The first call, which loads code, counts only if it is the last. */
+/* The median of what a prepared row takes. The first call, which loads code, does not count. */
 static fv_status time_calls(bench *b, double best, double *seconds) {
     double samples[MOST], sum = 0;
     int count = 0;
-    FV_TRY(time_once(b, seconds));
-    if (*seconds > hopeless * best)
-        return FV_OK;
-    while (count < MOST && (count < FEWEST || sum < enough)) {
+    FV_TRY(time_once(b, &samples[0]));
+    do {
         FV_TRY(time_once(b, &samples[count]));
         sum += samples[count++];
-    }
+    } while (samples[0] <= hopeless * best && count < MOST && (count < FEWEST || sum < enough));
     qsort(samples, (size_t)count, sizeof samples[0], compare);
     *seconds = samples[count / 2];
     return FV_OK;
