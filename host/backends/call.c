@@ -168,6 +168,17 @@ fv_status fv_call_run(const fv_call *call, const fv_buffers *buffers) {
     return call->kernel->run(call->context, &call->op, call->state, buffers);
 }
 
+bool fv_notes_fall_short(fv_dtype dtype, unsigned notes) {
+    static const unsigned roundings = FV_NOTE_TF32 | FV_NOTE_TF32_CUT,
+                          transforms = FV_NOTE_WINOGRAD_2X2 | FV_NOTE_WINOGRAD_4X4 | FV_NOTE_WINOGRAD_9X9 | FV_NOTE_FFT;
+    unsigned less = FV_NOTE_HALF_SUMS;
+    if (dtype == FV_F32 || dtype == FV_F64)
+        less |= roundings;
+    if (dtype == FV_BF16 || dtype == FV_F16)
+        less |= transforms;
+    return notes & less;
+}
+
 fv_numerics fv_call_numerics(const fv_call *call) {
     fv_numerics numerics = {0};
     if (call->kernel->numerics)

@@ -29,7 +29,12 @@ typedef enum fv_numerical_note {
     FV_NOTE_WINOGRAD_4X4 = 1 << 3,
     FV_NOTE_WINOGRAD_9X9 = 1 << 4,
     FV_NOTE_FFT = 1 << 5,
+    FV_NOTE_TF32_CUT = 1 << 6, /* inputs are brought to tf32's 11 bits, by rounding or by cutting off the others */
 } fv_numerical_note;
+
+/* Whether arithmetic with these notes (a bit set) is less than operations of this dtype permit: factors of fewer bits,
+ * sums in less than f32, or transformed values in 16 bits, which is what transforms on tensors of 16 bits may have. */
+bool fv_notes_fall_short(fv_dtype dtype, unsigned notes);
 
 typedef struct fv_numerics {
     unsigned notes;        /* bit set of fv_numerical_note */

@@ -1,4 +1,4 @@
-/* {"fovea ceilings": 1, "devices": {"NVIDIA H200, 132 units; driver ...": {"measured": ..., "copy": bytes per second,
+/* {"fovea ceilings": 2, "devices": {"NVIDIA H200, 132 units; driver ...": {"measured": ..., "copy": bytes per second,
  *   "product": {"f32": {"rate": FLOP per second, "by": "cublas linear 8192x8192x8192"}}}}}
  *
  * A file that says anything else is damaged, or of another version: it is as if it were not there. */
@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "base/file.h"
 
-enum { VERSION = 1, MOST_BYTES = 1 << 20, PATH_SIZE = 4096, KEY_SIZE = 320 };
+enum { VERSION = 2, MOST_BYTES = 1 << 20, PATH_SIZE = 4096, KEY_SIZE = 320 };
 
 /* The file's path. With `create` its folders are made; false if there is no place for it. */
 static bool find_file(char path[PATH_SIZE], bool create) {
