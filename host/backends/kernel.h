@@ -69,6 +69,9 @@ typedef struct fv_kernel {
     uint64_t omits;     /* bit set of roles that the pass has, but this kernel neither reads nor writes */
     fv_layout layout;   /* of its tensors; FV_NCHW rows are on_request */
 
+    /* Why this machine cannot run it at all, or NULL. Optional. */
+    const char *(*lacks)(const fv_context *context);
+
     /* NULL if the kernel can do this operation, else why not (a string that stays valid). Optional: NULL means
      * anything. */
     const char *(*supports)(const fv_operation *op);
@@ -212,6 +215,10 @@ typedef struct fv_kernel_cursor {
     int table, row;
 } fv_kernel_cursor;
 const fv_kernel *fv_kernel_next(const fv_backend *backend, fv_kernel_cursor *cursor);
+
+/* Why this row can run no operation on this context: its compute capability, or what lacks() says; NULL if nothing is in
+ * the way. */
+const char *fv_kernel_lacks(const fv_kernel *kernel, const fv_context *context);
 
 /* Why this row cannot run the operation on this context: another kind, pass or dtype, capability, supports(); NULL if
  * it can, as far as can be said before prepare(). */
