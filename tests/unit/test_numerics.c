@@ -4,6 +4,7 @@
 #include "planted.h"
 
 #include "ops/op.h"
+#include "verify/blame.h"
 #include "winograd.h"
 
 /* ---- the kernel under test */
@@ -410,6 +411,31 @@ static void sums_without_products(void **state) {
     fv_host_tensors_release(&t);
 }
 
+/* The three-way verdict: a witness runs what it has for the operation's dtype, and is held to its own arithmetic. Ours cuts
+ * without saying so; the witness does not, and is right. */
+static void witnesses_in_tf32(void **state) {
+    (void)state;
+    const fv_operation op = parse("conv2d n=1 c=1 h=16 w=16 k=16 kernel=1x1 dtype=tf32");
+    const fv_kernel row = noted_row(&op, FV_FORWARD, run_cut, 0);
+    fv_backend backend = *reference->backend;
+    backend.name = "ours";
+    fv_context context = *reference;
+    context.backend = &backend;
+    fv_trial trial;
+    fv_opinion ours = {.context = &context, .kernel = &row}, witness;
+    const char *outlier = NULL;
+    assert_int_equal(fv_trial_begin(&trial, &op, FV_FORWARD, FV_BOUNDED, SEED), FV_OK);
+    assert_int_equal(fv_trial_judge(&trial, &context, &row, &ours.outputs, &ours.verdict), FV_OK);
+    assert_int_equal(ours.verdict.outcome, FV_FAILED);
+    fv_opinion_ask(&trial, reference, &witness);
+    assert_true(fv_opinion_confirms(&witness));
+    assert_int_equal(fv_outlier(&trial, &ours, &witness, 1, &outlier), FV_OK);
+    assert_string_equal(outlier, "ours");
+    fv_opinion_release(&witness);
+    fv_opinion_release(&ours);
+    fv_trial_end(&trial);
+}
+
 /* A row in other arithmetic that is on_request runs when asked for, and is never what selection takes. */
 static void selection_leaves_out_rows_on_request(void **state) {
     (void)state;
@@ -444,6 +470,7 @@ int main(void) {
         cmocka_unit_test(comparisons_that_apply),
         cmocka_unit_test(bounds_wider_than_the_results),
         cmocka_unit_test(sums_without_products),
+        cmocka_unit_test(witnesses_in_tf32),
         cmocka_unit_test(selection_leaves_out_rows_on_request),
     };
     return cmocka_run_group_tests(tests, open_reference, close_reference);
