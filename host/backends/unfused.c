@@ -7,6 +7,8 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "ops/chain.h"
+#include "ops/dtype.h"
+#include "ops/op.h"
 
 enum { MOST_STEPS = 4, ALIGNMENT = 256 };
 
@@ -55,6 +57,8 @@ static void release(void *state) {
 static fv_status fill(plan *p, fv_context *context, const fv_operation *op, const step *steps, int count) {
     fv_operation stages[2];
     fv_chain_stages(op, stages);
+    for (int i = 0; i < 2; ++i) /* rows of f32: what tf32 permits they leave, as nobody would tell of it */
+        fv_operation_set_dtype(&stages[i], fv_dtype_stored(fv_operation_dtype(&stages[i])));
     fv_tensor_spec between;
     fv_operation_tensor(&stages[1], FV_FORWARD, FV_X, &between);
     p->steps = steps;
