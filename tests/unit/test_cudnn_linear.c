@@ -133,11 +133,42 @@ static void failures_are_told(void **unused) {
     }
 }
 
+/* Seconds on a made-up chip, worked out by hand. */
+static void rows_know_what_they_take(void **unused) {
+    (void)unused;
+    static const fv_chip chip = {.fma = 60, .tensor_tf32 = 100, .tensor_half = 200, .bandwidth = 10, .launch = 1};
+    static const struct {
+        const char *text;
+        fv_pass pass;
+        double seconds;
+    } cases[] = {
+        {"linear n=100 c=100 k=100 bias=0 dtype=f32", FV_FORWARD, 2e6 / 47 + 1},
+        {"linear n=100 c=100 k=100 bias=0 dtype=tf32", FV_BACKWARD_DATA, 2e6 / 100 + 1},
+        {"linear n=100 c=100 k=100 bias=0 dtype=bf16", FV_BACKWARD_WEIGHTS, 2e6 / 200 + 1},
+        {"linear n=1 c=1 k=10 bias=0 dtype=f16", FV_FORWARD, 2 * (1 + 10 + 10) / 10.0 + 1},
+        {"linear n=1 c=1 k=10 bias=1 dtype=f16", FV_FORWARD, 2 * (1 + 10 + 10 + 10 + 2 * 10) / 10.0 + 2},
+        {"linear n=1 c=1 k=10 bias=1 dtype=f16", FV_BACKWARD_DATA, 2 * (1 + 10 + 10) / 10.0 + 1},
+        {"linear n=1 c=1 k=10 bias=1 dtype=f16", FV_BACKWARD_WEIGHTS, 2 * (1 + 10 + 10 + 10) / 10.0 + 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+        fv_operation op;
+        assert_int_equal(fv_operation_parse(cases[i].text, &op), FV_OK);
+        const fv_kernel *row = rows_under_test;
+        while (row->pass != cases[i].pass || row->dtype != op.linear.dtype)
+            ++row;
+        const double seconds = row->estimate(&op, &chip);
+        if (!(seconds > cases[i].seconds * (1 - 1e-12) && seconds < cases[i].seconds * (1 + 1e-12)))
+            fail_msg("%s %s: %.17g s, expected %.17g", cases[i].text, fv_pass_name(cases[i].pass), seconds,
+                     cases[i].seconds);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_right),
         cmocka_unit_test(f32_serves_tf32),
         cmocka_unit_test(failures_are_told),
+        cmocka_unit_test(rows_know_what_they_take),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
