@@ -10,8 +10,9 @@
 # OUTDIR gets logs.txt (what the steps printed), steps.txt (number, step, status, seconds; tabs between), summary.txt (the same
 # to read) and bench-*.json (what was measured, see fovea bench --from). --quick takes the small suite and few samples.
 # --continue goes on with what an earlier report left in OUTDIR: steps that went well are not done again, and benchmarks that
-# did not get to the end go on from there. The suites take some 15 minutes, so that a machine to be had for ten at a time needs
-# a report and one that goes on with it.
+# did not get to the end go on from there. The suites take some 25 minutes, so that a machine to be had for ten at a time needs
+# a report and two that go on with it: all of them in f32, which is some 15, and what there is of convolutions in tf32, bf16 and
+# f16, which is sampled more briefly.
 #
 # A kernel that breaks the device breaks it for its process. Where a check fails, every kernel is checked again in a process
 # of its own; and a benchmark is begun anew behind the variant that ended it, three times.
@@ -182,16 +183,25 @@ check() {
   esac
 }
 
-# bench NAME LIMIT SUITE...
+# has DTYPE: whether the backend has kernels for conv2d in it
+has() {
+  "$fovea" kernels --backend "$backend" --op conv2d --dtype "$1" --format csv 2>/dev/null | tail -n +2 | grep -q .
+}
+
+# bench NAME LIMIT DTYPE SUITE...
 bench() {
-  local name=bench-$1 limit=$2 suites=() protocol=(--least 0.02 --most 0.2) tries=4
-  shift 2
+  local name=bench-$1 limit=$2 dtype=$3 suites=() protocol=(--least 0.02 --most 0.2) tries=4
+  shift 3
   [ -z "$again" ] || limit=$budget # there is little else to do
+  if [ "$dtype" != f32 ]; then
+    has "$dtype" || return 0
+    protocol=(--least 0.01 --most 0.1)
+  fi
   [ -z "$quick" ] || protocol=(--samples 3 --least 0.001 --most 0.01)
   for suite in "$@"; do suites+=(--suite "$suite"); done
   while
-    step "$name" "$limit" "$fovea" bench --backend "$backend" --against "$against" "${suites[@]}" "${protocol[@]}" \
-      --out "$out/$name.json" --resume --format markdown
+    step "$name" "$limit" "$fovea" bench --backend "$backend" --against "$against" --dtype "$dtype" "${suites[@]}" \
+      "${protocol[@]}" --out "$out/$name.json" --resume --format markdown
     tries=$((tries - 1))
     case $last in 0 | 2 | 124 | 137) false ;; *) [ $tries -gt 0 ] && grep -qs '"complete": false' "$out/$name.json" ;; esac
   do :; done
@@ -236,16 +246,18 @@ if [ "$against" = cudnn ]; then # which may be missing, and must not take everyt
   step probe-cudnn 60 "$fovea" check --backend cudnn --against none relu elements=64
   [ "$last" -eq 0 ] || against=none rival=''
 fi
-check "$backend" "$against" 60
-[ -z "$rival" ] || check "$rival" none 60
+check "$backend" "$against" 90
+[ -z "$rival" ] || check "$rival" none 120
 train "$backend"
 [ -z "$rival" ] || train "$rival"
 if [ -n "$quick" ]; then
-  bench small 200 small
+  bench small 200 f32 small
 else
-  bench convolutions 150 resnet vgg first others
-  bench families 120 mobilenet pooling transposed dilated spatial
-  bench rest 90 digits unshared deformable between
+  convolutions=(resnet vgg first others)
+  bench convolutions 120 f32 "${convolutions[@]}"
+  for dtype in tf32 bf16 f16; do bench $dtype 60 $dtype "${convolutions[@]}"; done
+  bench families 90 f32 mobilenet pooling transposed dilated spatial
+  bench rest 60 f32 digits unshared deformable between
 fi
 
 # ---- the end

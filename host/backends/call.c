@@ -18,6 +18,12 @@ static bool fuses_relu(const fv_operation *op) {
     return (op->kind == FV_CONV2D && op->conv2d.relu) || (op->kind == FV_BATCHNORM && op->batchnorm.relu);
 }
 
+const char *fv_kernel_lacks(const fv_kernel *kernel, const fv_context *context) {
+    if (kernel->min_capability > context->capability && !context->backend->host_memory)
+        return "the device's compute capability is too low";
+    return kernel->lacks ? kernel->lacks(context) : NULL;
+}
+
 const char *fv_kernel_refusal(const fv_kernel *kernel, const fv_context *context, const fv_operation *op,
                               fv_pass pass) {
     if (kernel->kind != op->kind || kernel->pass != pass)
@@ -26,8 +32,9 @@ const char *fv_kernel_refusal(const fv_kernel *kernel, const fv_context *context
         return "no kernel of this dtype";
     if (fuses_relu(op) && !kernel->fuses_relu)
         return "it has no ReLU at its end";
-    if (kernel->min_capability > context->capability && !context->backend->host_memory)
-        return "the device's compute capability is too low";
+    const char *lacking = fv_kernel_lacks(kernel, context);
+    if (lacking)
+        return lacking;
     return kernel->supports ? kernel->supports(op) : NULL;
 }
 
@@ -162,6 +169,17 @@ fv_status fv_call_run(const fv_call *call, const fv_buffers *buffers) {
     if (call->bridged)
         return run_bridged(call, buffers);
     return call->kernel->run(call->context, &call->op, call->state, buffers);
+}
+
+bool fv_notes_fall_short(fv_dtype dtype, unsigned notes) {
+    static const unsigned roundings = FV_NOTE_TF32 | FV_NOTE_TF32_CUT,
+                          transforms = FV_NOTE_WINOGRAD_2X2 | FV_NOTE_WINOGRAD_4X4 | FV_NOTE_WINOGRAD_9X9 | FV_NOTE_FFT;
+    unsigned less = FV_NOTE_HALF_SUMS;
+    if (dtype == FV_F32 || dtype == FV_F64)
+        less |= roundings;
+    if (dtype == FV_BF16 || dtype == FV_F16)
+        less |= transforms;
+    return notes & less;
 }
 
 fv_numerics fv_call_numerics(const fv_call *call) {

@@ -29,7 +29,12 @@ typedef enum fv_numerical_note {
     FV_NOTE_WINOGRAD_4X4 = 1 << 3,
     FV_NOTE_WINOGRAD_9X9 = 1 << 4,
     FV_NOTE_FFT = 1 << 5,
+    FV_NOTE_TF32_CUT = 1 << 6, /* inputs are brought to tf32's 11 bits, by rounding or by cutting off the others */
 } fv_numerical_note;
+
+/* Whether arithmetic with these notes (a bit set) is less than operations of this dtype permit: factors of fewer bits,
+ * sums in less than f32, or transformed values in 16 bits, which is what transforms on tensors of 16 bits may have. */
+bool fv_notes_fall_short(fv_dtype dtype, unsigned notes);
 
 typedef struct fv_numerics {
     unsigned notes;        /* bit set of fv_numerical_note */
@@ -70,6 +75,9 @@ typedef struct fv_kernel {
     bool fuses_relu;    /* it can do the operations with relu=1, too */
     uint64_t omits;     /* bit set of roles that the pass has, but this kernel neither reads nor writes */
     fv_layout layout;   /* of its tensors; FV_NCHW rows are on_request */
+
+    /* Why this machine cannot run it at all, or NULL. Optional. */
+    const char *(*lacks)(const fv_context *context);
 
     /* NULL if the kernel can do this operation, else why not (a string that stays valid). Optional: NULL means
      * anything. */
@@ -219,6 +227,10 @@ typedef struct fv_kernel_cursor {
     int table, row;
 } fv_kernel_cursor;
 const fv_kernel *fv_kernel_next(const fv_backend *backend, fv_kernel_cursor *cursor);
+
+/* Why this row can run no operation on this context: its compute capability, or what lacks() says; NULL if nothing is in
+ * the way. */
+const char *fv_kernel_lacks(const fv_kernel *kernel, const fv_context *context);
 
 /* Why this row cannot run the operation on this context: another kind, pass or dtype, capability, supports(); NULL if
  * it can, as far as can be said before prepare(). */

@@ -7,6 +7,8 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "ops/chain.h"
+#include "ops/dtype.h"
+#include "ops/op.h"
 
 enum { ALIGNMENT = 256 };
 
@@ -52,9 +54,16 @@ static void release(void *state) {
     free(p);
 }
 
+/* In f32, whatever tf32 permits: nobody would tell of what a stage loses. */
+static void list_stages(const fv_operation *op, fv_operation stages[2]) {
+    fv_chain_stages(op, stages);
+    for (int i = 0; i < 2; ++i)
+        fv_operation_set_dtype(&stages[i], fv_dtype_stored(fv_operation_dtype(&stages[i])));
+}
+
 static fv_status fill(plan *p, fv_context *context, const fv_operation *op, const step *steps, int count) {
     fv_operation stages[2];
-    fv_chain_stages(op, stages);
+    list_stages(op, stages);
     fv_tensor_spec between;
     fv_operation_tensor(&stages[1], FV_FORWARD, FV_X, &between);
     p->steps = steps;
@@ -81,7 +90,7 @@ static fv_status prepare(fv_context *context, const fv_operation *op, const step
 
 static int list_steps(const fv_operation *op, const step *steps, int count, fv_kernel_step listed[FV_MOST_STEPS]) {
     fv_operation stages[2];
-    fv_chain_stages(op, stages);
+    list_stages(op, stages);
     for (int i = 0; i < count; ++i)
         listed[i] = (fv_kernel_step){stages[steps[i].stage], steps[i].pass};
     return count;

@@ -29,7 +29,7 @@ enum { FV_BENCHDNN_MAX = 1, FV_BENCHDNN_AVERAGE_PADDED = 2, FV_BENCHDNN_AVERAGE 
 /* The state that options set and descriptors are read in. */
 typedef struct fv_benchdnn_settings {
     unsigned directions;                /* bit set of positions in the table of directions */
-    unsigned biases;                    /* asked for by --bia-dt: bit 0 none, bit 1 an f32 one */
+    unsigned biases;                    /* asked for by --bia-dt: bit 0 none, bit 1 one */
     int64_t batch[FV_BENCHDNN_BATCHES]; /* 0: as the descriptor says */
     int batches;
     unsigned poolings; /* asked for by --alg */

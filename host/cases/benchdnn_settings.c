@@ -88,26 +88,32 @@ void fv_benchdnn_reset(fv_benchdnn_settings *settings, fv_benchdnn_driver driver
         settings->choices[i].ours = true;
 }
 
-typedef enum judgement { OURS, OTHER, UNKNOWN } judgement;
+typedef enum judgement { OURS, OURS_OF_PRODUCTS, OTHER, UNKNOWN } judgement;
 
-/* Data types, one behind the other with or without colons, as --dt and --cfg have them: "f32:f32:f32", "u8s8f32". */
+/* Data types, one behind the other with or without colons, as --dt and --cfg have them: "f32:f32:f32", "u8s8f32". All of
+ * them f32; or all bf16, or f16, which operations with products have. Nothing is made of which it is: a case is run in
+ * every dtype that it has kernels in. */
 static judgement judge_types(const char *value) {
     static const char *const types[] = {"f32",  "f64", "f16", "bf16", "f8_e5m2", "f8_e4m3", "f4_e2m1", "f4_e3m0",
                                         "e8m0", "s32", "s8",  "u8",   "s4",      "u4",      "boolean", "undef"};
-    bool ours = true;
+    size_t first = COUNT(types);
+    bool uniform = true;
     do {
         size_t i = 0;
         while (i < COUNT(types) && strncasecmp(value, types[i], strlen(types[i])) != 0)
             ++i;
         if (i == COUNT(types))
             return UNKNOWN;
-        ours = ours && i == 0;
+        first = first < COUNT(types) ? first : i;
+        uniform &= i == first;
         value += strlen(types[i]);
         if (!strcmp(value, "_wino"))
             value += strlen("_wino");
         value += *value == ':';
     } while (*value);
-    return ours ? OURS : OTHER;
+    if (!uniform)
+        return OTHER;
+    return first == 0 ? OURS : first == 2 || first == 3 ? OURS_OF_PRODUCTS : OTHER;
 }
 
 static judgement judge_bias_type(const char *value) {
@@ -175,7 +181,7 @@ static const struct {
 };
 _Static_assert(ATTRIBUTES + 7 < FV_BENCHDNN_CHOICES, "a choice beyond those that settings hold");
 
-static fv_status set_choice(fv_benchdnn_settings *s, size_t option, char *values) {
+static fv_status set_choice(fv_benchdnn_settings *s, fv_benchdnn_driver driver, size_t option, char *values) {
     fv_benchdnn_choice made = {.ours = false};
     unsigned biases = 0, poolings = 0;
     const char *name = choosing[option].name;
@@ -183,7 +189,9 @@ static fv_status set_choice(fv_benchdnn_settings *s, size_t option, char *values
         made.ours = true, biases = 1;
     else
         for (const char *value; (value = strsep(&values, ","));) {
-            const judgement verdict = choosing[option].judge(value);
+            judgement verdict = choosing[option].judge(value);
+            if (verdict == OURS_OF_PRODUCTS)
+                verdict = driver == FV_BENCHDNN_POOL ? OTHER : OURS;
             if (verdict == UNKNOWN)
                 return fv_fail(FV_BAD_INPUT, "--%s=%.40s: expected %s", name, value, choosing[option].expected);
             poolings |= pooling_named(value);
@@ -265,7 +273,7 @@ fv_status fv_benchdnn_set(fv_benchdnn_settings *settings, fv_benchdnn_driver dri
         return set_pattern(settings, values);
     for (size_t i = 0; i < COUNT(choosing); ++i)
         if (!strcmp(name, choosing[i].name))
-            return set_choice(settings, i, values);
+            return set_choice(settings, driver, i, values);
     return fv_fail(FV_BAD_INPUT, "--%.40s is not a known option of benchdnn", name);
 }
 

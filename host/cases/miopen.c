@@ -1,6 +1,8 @@
 /* MIOpenDriver commands: "MIOpenDriver conv -n 128 -c 3 ..." and "MIOpenDriver pool -W 100x3x32x32 ...". Each option
  * has a letter and a long name, and always a value behind it.
  *
+ * convfp16 and convbfp16 are read as conv: a case is run in every dtype that it has kernels in.
+ *
  * Mind: conv's -u is the vertical stride and -v the horizontal one, pool's the other way round. */
 #include <errno.h>
 #include <inttypes.h>
@@ -354,7 +356,9 @@ static fv_status read_command(const fv_place *place, char *words, fv_case_list *
     const char *operation = fv_cut_word(&words);
     if (!operation)
         return fv_fail(FV_BAD_INPUT, "MIOpenDriver: expected an operation behind it, such as conv");
-    const bool is_conv = !strcmp(operation, "conv"), is_pool = !strcmp(operation, "pool");
+    const bool is_conv =
+        !strcmp(operation, "conv") || !strcmp(operation, "convfp16") || !strcmp(operation, "convbfp16");
+    const bool is_pool = !strcmp(operation, "pool");
     char why[160] = "";
     if (!is_conv && !is_pool) {
         snprintf(why, sizeof why, "Fovea has no counterpart to MIOpenDriver %.40s", operation);

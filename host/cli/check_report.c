@@ -175,10 +175,11 @@ static int64_t ran(const fv_survey_row *row) {
 }
 
 /* Whether a kernel that nothing was compared of is one too many: with the built-in cases and all comparisons, each has
- * its turn. */
+ * its turn, but for those that the machine cannot run. */
 static bool is_idle(const fv_report_sink *sink, const fv_survey *survey, const fv_survey_row *row) {
     return sink->options->builtin && survey->fills[FV_EXACT] && survey->fills[FV_BOUNDED] &&
-           survey->cases_done == survey->cases->count && ran(row) == 0;
+           survey->cases_done == survey->cases->count && ran(row) == 0 &&
+           !fv_kernel_lacks(row->kernel, survey->context);
 }
 
 /* Adds what is wrong with the kernels, the first of them by name; returns how many things. */

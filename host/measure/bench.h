@@ -41,7 +41,7 @@ typedef struct fv_variant {
     const fv_protocol *protocol;
     const fv_kernel *kernels[16];
     int count;
-    bool pinned; /* leave out ways whose arithmetic is less than the operation's dtype (tf32, sums in f16) */
+    bool pinned; /* leave out ways whose arithmetic is less than the operation's dtype permits */
 } fv_variant;
 
 /* Measures it: several ways are timed briefly, and of the fastest that is not wrong everything is told. The row's case,

@@ -124,7 +124,7 @@ static fv_status time_row(const fv_scratch *scratch, const fv_kernel *kernel, co
     product p = {.buffers = *buffers};
     *rate = 0;
     fv_status status = fv_call_prepare_kernel(&p.call, scratch->context, kernel, op, FV_FORWARD);
-    if (status == FV_OK && fv_call_numerics(&p.call).notes == 0)
+    if (status == FV_OK && !fv_notes_fall_short(op->linear.dtype, fv_call_numerics(&p.call).notes))
         status = time_prepared(scratch, &p, rate);
     fv_call_release(&p.call);
     return status == FV_UNSUPPORTED ? FV_OK : status;

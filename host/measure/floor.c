@@ -3,11 +3,17 @@
 #include "measure/ceilings.h"
 #include "ops/op.h"
 
+/* Where tf32 is not known it is taken to be no faster than f32, whose kernels serve it. */
+static double product_rate(const fv_ceilings *ceilings, fv_dtype dtype) {
+    const double rate = ceilings->product[dtype];
+    return dtype == FV_TF32 && !(rate > 0) ? ceilings->product[FV_F32] : rate;
+}
+
 fv_floor fv_floor_of(const fv_ceilings *ceilings, const fv_operation *op, fv_pass pass) {
     fv_floor floor = {.bytes = fv_operation_bytes(op, pass)};
     if (!fv_checked_mul(2, fv_operation_macs(op, pass), &floor.flop))
         floor.flop = INT64_MAX;
-    const double rate = ceilings->product[fv_operation_dtype(op)];
+    const double rate = product_rate(ceilings, fv_operation_dtype(op));
     const double arithmetic = rate > 0 ? (double)floor.flop / rate : 0;
     const double traffic = ceilings->copy > 0 ? (double)floor.bytes / ceilings->copy : 0;
     floor.compute_bound = arithmetic > traffic;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "measure/bench.h"
+#include "ops/op.h"
 
 /* How long a look at one of several ways may take: enough to tell which is fastest. One call says it of slow ones, of
  * which libraries have some that take a hundred times as long as their best. */
@@ -49,7 +50,7 @@ static fv_status list_ways(const fv_variant *variant, ways *list) {
 }
 
 static bool has_less_arithmetic(const fv_call *call) {
-    return fv_call_numerics(call).notes & (FV_NOTE_TF32 | FV_NOTE_HALF_SUMS);
+    return fv_notes_fall_short(fv_operation_dtype(&call->op), fv_call_numerics(call).notes);
 }
 
 /* Prepares a way and its run; end both in any case. FV_UNSUPPORTED: it is not to be had. */
@@ -60,7 +61,7 @@ static fv_status open_way(const fv_variant *variant, const way *chosen, fv_call 
                                chosen->number));
     if (variant->pinned && has_less_arithmetic(call))
         return fv_fail(FV_UNSUPPORTED, "%s: its arithmetic is less than %s", chosen->kernel->name,
-                       fv_dtype_name(chosen->kernel->dtype));
+                       fv_dtype_name(fv_operation_dtype(&problem->excerpt->op)));
     return fv_run_begin(run, problem, call);
 }
 

@@ -14,6 +14,18 @@ enum {
 
 static const double eleven_bits = 0x1p-11; /* unit roundoff of f16 and tf32 */
 
+static bool has_16_bits(const fv_operation *op) {
+    return fv_dtype_size(fv_operation_dtype(op)) == 2;
+}
+
+/* How far inputs are from what is multiplied, relative to them. What is rounded to nearest is at most half as far off as
+ * what is cut off; what is stored in 16 bits has no more than 11 that matter. */
+static double input_roundoff(const fv_operation *op, unsigned notes) {
+    if (has_16_bits(op))
+        return 0;
+    return notes & FV_NOTE_TF32_CUT ? 2 * eleven_bits : notes & FV_NOTE_TF32 ? eleven_bits : 0;
+}
+
 /* The format that sums are kept in: operations of bf16, f16 and tf32 add in f32. */
 static fv_dtype sums_of(const fv_operation *op) {
     return fv_operation_dtype(op) == FV_F64 ? FV_F64 : FV_F32;
@@ -35,6 +47,10 @@ const char *fv_notes_refusal(const fv_operation *op, fv_fill fill, unsigned note
         return "no error bound: the length of the Fourier transform is not known";
     if (notes & FV_NOTE_WINOGRAD_9X9)
         return "no error bound: the interpolation points of 9x9 Winograd tiles are not known";
+    if (notes & WINOGRAD && has_16_bits(op))
+        return "no error bound: the format of the transformed values is not known";
+    if (notes & FV_NOTE_HALF_SUMS && fv_operation_dtype(op) == FV_BF16)
+        return "no error bound: the format of its sums is not known";
     const fv_conv2d *d = &op->conv2d;
     if (notes & WINOGRAD && (op->kind != FV_CONV2D || d->stride_h * d->stride_w * d->dilation_h * d->dilation_w != 1))
         return "no error bound: it is derived for Winograd convolutions without stride and dilation";
@@ -126,22 +142,33 @@ static void add_storage(fv_dtype dtype, const double *result, double *bounds, in
  *     underflow   Below its normal numbers a format is coarser than u says: each of K roundings may add half the least
  *                 number that it has, whatever S is: 2^-25 for sums in f16. For f32 and f64 the whole of it is taken,
  *                 as half of it is 0 in f64.
- *     11 bits     (1 + d1)(1 + d2) - 1 with |d1|, |d2| <= v = 2^-11 is at most 2v + v^2 in each product, at worst the same
- *                 in all of them. It takes inputs rounded to nearest, and normal numbers.
+ *     11 bits     (1 + d1)(1 + d2) - 1 with |d1|, |d2| <= v is at most 2v + v^2 in each product, at worst the same in all
+ *                 of them: v = 2^-11 for inputs rounded to nearest, 2^-10 for those cut off, and normal numbers.
  *
  * Tensor cores truncate their sums (Fasi et al. 2021, PeerJ CS 7:e330), which the model behind 4 sqrt(K) u leaves out.
  * A step of four products or more loses at most 2u of its sum, always towards zero; sums of random signs stay small
  * enough, against S, for that to vanish in the bound. */
 static fv_status product_bounds(const fv_operation *op, fv_pass pass, fv_role role, unsigned notes, double reduction,
                                 const fv_host_tensors *tensors, double *bounds, int64_t elements) {
-    const bool half_sums = notes & FV_NOTE_HALF_SUMS, rounds_inputs = notes & FV_NOTE_TF32;
-    const double v = eleven_bits, u = half_sums ? v : unit_roundoff(op);
+    const bool half_sums = notes & FV_NOTE_HALF_SUMS;
+    const double v = input_roundoff(op, notes), u = half_sums ? eleven_bits : unit_roundoff(op);
     const double first_order = 4 * sqrt(reduction) * u;
     const double sums = half_sums ? expm1(first_order + reduction * u * u / (1 - u)) : first_order;
     const double underflow = half_sums ? 0x1p-25 : fv_least_number(sums_of(op));
-    const double products = rounds_inputs ? 2 * v + v * v : 0;
+    const double products = 2 * v + v * v;
     return fv_sum_bounds(op, pass, role, tensors, products + sums + products * sums, reduction * underflow, bounds,
                          elements);
+}
+
+/* Errors of what is cut off are not symmetric about 0, as bounds_winograd.c takes them to be: on the average both factors
+ * of all products are too small alike, which makes the result so, by at most 2v. */
+static void winograd_bounds(const fv_operation *op, fv_pass pass, unsigned notes, const fv_host_tensors *tensors,
+                            const double *result, double *bounds, int64_t elements) {
+    const double u = unit_roundoff(op), v = input_roundoff(op, notes);
+    fv_winograd_bounds(op, pass, notes, u, v, notes & FV_NOTE_HALF_SUMS ? eleven_bits : u, tensors, result, bounds,
+                       elements);
+    for (int64_t i = 0; notes & FV_NOTE_TF32_CUT && i < elements; ++i)
+        bounds[i] += 2 * v * fabs(result[i]);
 }
 
 /* Whether an output is made of products of two inputs, which is what notes are about. A bias gradient is not. */
@@ -169,8 +196,7 @@ fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, un
         return fv_deformable_bounds(op, pass, role, (double)reduction, u, fv_least_number(sums_of(op)), tensors, bounds,
                                     elements);
     else if (notes & WINOGRAD)
-        fv_winograd_bounds(op, pass, notes, u, notes & FV_NOTE_TF32 ? eleven_bits : 0,
-                           notes & FV_NOTE_HALF_SUMS ? eleven_bits : u, tensors, results->at[role], bounds, elements);
+        winograd_bounds(op, pass, notes, tensors, results->at[role], bounds, elements);
     else
         FV_TRY(product_bounds(op, pass, role, notes, (double)reduction, tensors, bounds, elements));
     if (reduction > 0 && fv_dtype_stored(fv_operation_dtype(op)) != sums_of(op))

@@ -95,6 +95,13 @@ expect 2 "only the emulated backend has an order of threads" "$fovea" check --ba
 expect 2 "emulated is what is being checked" check --against emulated
 if "$fovea" --version | grep -q onednn; then
   expect 2 "onednn is named twice" check --against onednn,none,onednn
+  # What the processor lacks is no fault of the kernels, which no case can exercise then.
+  export ONEDNN_MAX_CPU_ISA=AVX2
+  expect 0 "" "$fovea" check --backend onednn --against none --op linear
+  expect 1 "" "$fovea" check --backend onednn --against none --dtype bf16
+  grep -q 'FAILED: nothing was compared: oneDNN 2 has bf16 for processors with AVX-512 alone' out.txt ||
+    fail "bf16 without AVX-512: $(tail -n 1 out.txt)"
+  unset ONEDNN_MAX_CPU_ISA
 fi
 expect 2 "unknown backend 'gpu'" check --against gpu
 expect 2 "unknown backend 'gpu'" "$fovea" check --backend gpu

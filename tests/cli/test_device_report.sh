@@ -31,6 +31,7 @@ mkdir fake
 cat >fake/fovea <<'SH'
 #!/usr/bin/env bash
 echo "fovea $*"
+case $* in kernels*bf16*) echo "conv2d,forward,bf16,direct" ;; esac
 [ "$1" != check ] || exit 1
 [ "$1" = bench ] || exit 0
 while [ "$1" != --out ]; do shift; done
@@ -43,10 +44,10 @@ chmod +x fake/fovea
 printf 'CMOCKA_LIBRARY:FILEPATH=CMOCKA_LIBRARY-NOTFOUND\n' >fake/CMakeCache.txt
 FOVEA_BUILD=$PWD/fake report stopped --backend onednn --seconds 18 >out.txt 2>&1 </dev/null
 [ $? -eq 1 ] || fail "a failed check gives another status"
-[ "$(statuses stopped)" = "machine=ok;unit-tests=no cmocka;check-onednn=failed (1);check-onednn-each=ok;train-onednn=ok;bench-convolutions=ok, in part;bench-families=not begun;bench-rest=not begun;" ] ||
+[ "$(statuses stopped)" = "machine=ok;unit-tests=no cmocka;check-onednn=failed (1);check-onednn-each=ok;train-onednn=ok;bench-convolutions=ok, in part;bench-bf16=not begun;bench-families=not begun;bench-rest=not begun;" ] ||
   fail "a report that was stopped: $(statuses stopped)"
 [ -s stopped/bench-convolutions.json ] || fail "what was measured is lost"
-grep -q 'fovea bench --backend onednn --against none --suite resnet --suite vgg .*--format markdown$' stopped/logs.txt ||
+grep -q 'fovea bench --backend onednn --against none --dtype f32 --suite resnet --suite vgg .*--format markdown$' stopped/logs.txt ||
   fail "logs: $(cat stopped/logs.txt)"
 
 # A stand-in whose benchmark breaks the device twice: it is begun anew behind that. Another report goes on with what is left.

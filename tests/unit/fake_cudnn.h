@@ -25,7 +25,8 @@ typedef struct fake_config {
 typedef struct fake_part {
     cudnnBackendDescriptorType_t type;
     int64_t
-        number; /* of a configuration, its engine or its plan: the engine's; of a knob: its type; of a tensor: its id */
+        number; /* of a configuration, its engine or its plan: the engine's; of a knob: its type; of a tensor: its id;
+                        of a graph and its heuristics: how many operations it has */
     int64_t setting; /* of a configuration, and of a knob: the value */
     cudnnBackendHeurMode_t mode;
 } fake_part;
@@ -41,10 +42,16 @@ static struct {
     } engines[FAKE_ENGINES + 1];
     int64_t knobs;                                        /* that every engine has */
     fake_config lists[CUDNN_HEUR_MODES_COUNT][FAKE_LIST]; /* an engine 0 ends a list */
-    int64_t strides[FV_ROLES + 1][4];                     /* of a graph's tensors, by id */
+    int64_t strides[FV_ROLES + 2][4];                     /* of a graph's tensors, by id, */
+    cudnnDataType_t dtypes[FV_ROLES + 2];                 /* and what they are stored as */
     int64_t alignment;
-    cudnnTensorFormat_t format; /* of the latest tensor of the older functions with more than one pixel */
-    int biases;                 /* tensors of theirs with one pixel */
+    int64_t operations;          /* in the largest graph, */
+    int64_t most_operations;     /* that engines run; 0: any number */
+    cudnnPointwiseMode_t mode;   /* of the latest pointwise operation */
+    cudnnTensorFormat_t format;  /* of the latest tensor of the older functions with more than one pixel */
+    cudnnDataType_t older_dtype; /* of their latest tensor */
+    int biases;                  /* tensors of theirs with one pixel */
+    int activations;             /* of theirs */
 } fake;
 
 static cudnnStatus_t fake_outcome(void) {
@@ -84,6 +91,14 @@ static cudnnStatus_t fake_set(cudnnBackendDescriptor_t to, cudnnBackendAttribute
         part->number = *(const int64_t *)values;
     else if (name == CUDNN_ATTR_TENSOR_STRIDES)
         memcpy(fake.strides[part->number], values, sizeof fake.strides[0]);
+    else if (name == CUDNN_ATTR_TENSOR_DATA_TYPE)
+        fake.dtypes[part->number] = *(const cudnnDataType_t *)values;
+    else if (name == CUDNN_ATTR_OPERATIONGRAPH_OPS)
+        part->number = count;
+    else if (name == CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH)
+        part->number = (*(fake_part *const *)values)->number;
+    else if (name == CUDNN_ATTR_POINTWISE_MODE)
+        fake.mode = *(const cudnnPointwiseMode_t *)values;
     else if (name == CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT)
         fake.alignment = *(const int64_t *)values;
     return fake_outcome();
@@ -92,13 +107,18 @@ static cudnnStatus_t fake_set(cudnnBackendDescriptor_t to, cudnnBackendAttribute
 static cudnnStatus_t fake_finalize(cudnnBackendDescriptor_t finished) {
     const fake_part *part = finished;
     fake.asked += part->type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR;
+    if (part->type == CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR && part->number > fake.operations)
+        fake.operations = part->number;
     const bool refused = part->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR && fake.engines[part->number].refused;
     const cudnnStatus_t status = fake_outcome();
     return refused ? CUDNN_STATUS_NOT_SUPPORTED : status;
 }
 
-static int64_t fake_list(cudnnBackendHeurMode_t mode, fake_part *const *configs, int64_t capacity) {
+static int64_t fake_list(const fake_part *heuristics, fake_part *const *configs, int64_t capacity) {
+    const cudnnBackendHeurMode_t mode = heuristics->mode;
     int64_t count = 0;
+    if (fake.most_operations && heuristics->number > fake.most_operations)
+        return 0;
     for (; count < FAKE_LIST && fake.lists[mode][count].engine; ++count)
         if (count < capacity) {
             configs[count]->number = fake.lists[mode][count].engine;
@@ -123,7 +143,7 @@ static cudnnStatus_t fake_get(const cudnnBackendDescriptor_t from, cudnnBackendA
     *count = 1;
     switch (name) {
     case CUDNN_ATTR_ENGINEHEUR_RESULTS:
-        *count = fake_list(part->mode, values, capacity);
+        *count = fake_list(part, values, capacity);
         break;
     case CUDNN_ATTR_ENGINECFG_ENGINE:
         (*(fake_part *const *)values)->number = part->number;
@@ -162,7 +182,8 @@ static cudnnStatus_t fake_tensor_create(cudnnTensorDescriptor_t *made) {
 
 static cudnnStatus_t fake_tensor_set(cudnnTensorDescriptor_t tensor, cudnnTensorFormat_t format, cudnnDataType_t dtype,
                                      int n, int c, int h, int w) {
-    (void)tensor, (void)dtype, (void)n, (void)c;
+    (void)tensor, (void)n, (void)c;
+    fake.older_dtype = dtype;
     if (h * w > 1)
         fake.format = format;
     else
@@ -172,6 +193,25 @@ static cudnnStatus_t fake_tensor_set(cudnnTensorDescriptor_t tensor, cudnnTensor
 
 static cudnnStatus_t fake_tensor_destroy(cudnnTensorDescriptor_t tensor) {
     return fake_destroy(tensor);
+}
+
+static cudnnStatus_t fake_activation_create(cudnnActivationDescriptor_t *made) {
+    cudnnBackendDescriptor_t part = NULL;
+    const cudnnStatus_t status = fake_create(CUDNN_BACKEND_POINTWISE_DESCRIPTOR, &part);
+    *made = part;
+    ++fake.activations;
+    return status;
+}
+
+static cudnnStatus_t fake_activation_set(cudnnActivationDescriptor_t activation, cudnnActivationMode_t mode,
+                                         cudnnNanPropagation_t nan, double coefficient) {
+    (void)activation, (void)nan, (void)coefficient;
+    assert_int_equal(mode, CUDNN_ACTIVATION_RELU);
+    return fake_outcome();
+}
+
+static cudnnStatus_t fake_activation_destroy(cudnnActivationDescriptor_t activation) {
+    return fake_destroy(activation);
 }
 
 static const char *fake_error_string(cudnnStatus_t status) {
@@ -199,6 +239,9 @@ static int fake_open(void **state) {
     api->tensor_create = fake_tensor_create;
     api->tensor_set = fake_tensor_set;
     api->tensor_destroy = fake_tensor_destroy;
+    api->activation_create = fake_activation_create;
+    api->activation_set = fake_activation_set;
+    api->activation_destroy = fake_activation_destroy;
     api->error_string = fake_error_string;
     api->last_error = fake_last_error;
     fake_device.handle = (cudnnHandle_t)&fake; /* never looked into */

@@ -136,13 +136,18 @@ static void benchdnn_options(void **state) {
 /* What Fovea has is kept, the rest is counted, once for each descriptor. */
 static void benchdnn_leaves_out(void **state) {
     (void)state;
+    /* any one dtype of those that products come in, and that as one case */
+    expect_cases("--dt=f32,bf16,f16:f16:f16 --bia-dt=bf16 ic1oc1ih1kh1 mb1ic1oc1ih1kh1",
+                 "F" SMALL(2, 1) "\nF" SMALL(1, 1), 0);
+    expect_left_out("--dt=bf16:bf16:f32 ic1oc1ih1kh1", "list:1: Fovea has no --dt=bf16:bf16:f32");
+    expect_left_out("--pool --dt=bf16 ic1ih1kh1", "list:1: Fovea has no --dt=bf16");
     expect_cases("--dt=f32,bf16,u8:s8:u8 ic1oc1ih1kh1 mb1ic1oc1ih1kh1", "F" SMALL(2, 1) "\nF" SMALL(1, 1), 2);
     expect_cases("--attr-post-ops=,relu,sum:0.5+relu ic1oc1ih1kh1\n--attr-post-ops=relu mb1ic1oc1ih1kh1\n--reset "
                  "mb3ic1oc1ih1kh1",
                  "F" SMALL(2, 1) "\nF" SMALL(3, 1), 2);
     expect_left_out("--dt=s8:s8:f32 ic1oc1ih1kh1", "list:1: Fovea has no --dt=s8:s8:f32");
     expect_left_out("\n--cfg=u8s8f32\nic1oc1ih1kh1", "list:3: Fovea has no --cfg=u8s8f32");
-    expect_left_out("--dir=FWD_D --bia-dt=bf16 ic1oc1ih1kh1", "list:1: Fovea has no --bia-dt=bf16");
+    expect_left_out("--dir=FWD_D --bia-dt=s8 ic1oc1ih1kh1", "list:1: Fovea has no --bia-dt=s8");
     expect_left_out("--attr-scales=src:common:0.25 ic1oc1ih1kh1", "list:1: Fovea has no --attr-scales=src:common:0.25");
     expect_left_out("--attr-acc-mode=f16 ic1oc1ih1kh1", "list:1: Fovea has no --attr-acc-mode=f16");
     expect_left_out("ic1id5oc1kd3", "list:1: Fovea cannot say 'ic1id5oc1kd3': it is three-dimensional");

@@ -93,7 +93,11 @@ static size_t some_workspace(const fv_operation *op, const void *state) {
 }
 static void tf32(const fv_operation *op, const void *state, fv_numerics *numerics) {
     (void)op, (void)state;
-    numerics->notes = FV_NOTE_TF32;
+    numerics->notes = FV_NOTE_TF32_CUT;
+}
+static void half_sums(const fv_operation *op, const void *state, fv_numerics *numerics) {
+    (void)op, (void)state;
+    numerics->notes = FV_NOTE_HALF_SUMS;
 }
 
 #define ROW(name_, dtype_, run_, ...)                                                                                  \
@@ -105,6 +109,9 @@ static const fv_kernel rows[] = {
     ROW("slow", FV_F32, run_slow, .workspace = NULL),
     ROW("fast", FV_F32, run_fast, .workspace = some_workspace),
     ROW("tf32", FV_F32, run_tf32, .numerics = tf32),
+    ROW("tensor", FV_TF32, run_tf32, .numerics = tf32),
+    ROW("half", FV_BF16, run_fast, .workspace = some_workspace),
+    ROW("rough", FV_BF16, run_tf32, .numerics = half_sums),
     ROW("wide", FV_F64, run_slow, .workspace = NULL),
     FV_KERNELS_END,
 };
@@ -145,6 +152,9 @@ static void measures(void **state) {
     const fv_ceilings ceilings = get(&made_up, false);
     assert_near(ceilings.copy, 1000);
     assert_near(ceilings.product[FV_F32], 4e6); /* TF32's would not be f32's */
+    assert_near(ceilings.product[FV_TF32], 8e6);
+    assert_near(ceilings.product[FV_BF16], 4e6); /* not with sums in 16 bits */
+    assert_true(ceilings.product[FV_F16] == 0);
     assert_near(ceilings.product[FV_F64], 1e6);
     assert_string_equal(ceilings.product_by[FV_F32], "fast linear 512x512x512"); /* 3 MiB of an eighth of 64 */
     assert_string_equal(ceilings.product_by[FV_F64], "wide linear 512x512x512");
@@ -235,18 +245,18 @@ static void replaces_damaged_files(void **state) {
         "",
         "{",
         "[]",
-        "{\"fovea ceilings\": 2, \"devices\": {}}",
-        "{\"fovea ceilings\": 1, \"devices\": []}",
-        "{\"fovea ceilings\": 1, \"devices\": {\"Card 1, 3 units; driver 7\": []}}",
-        "{\"fovea ceilings\": 1, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": 0, \"measured\": \"x\", "
+        "{\"fovea ceilings\": 1, \"devices\": {}}",
+        "{\"fovea ceilings\": 2, \"devices\": []}",
+        "{\"fovea ceilings\": 2, \"devices\": {\"Card 1, 3 units; driver 7\": []}}",
+        "{\"fovea ceilings\": 2, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": 0, \"measured\": \"x\", "
         "\"product\": {}}}}",
-        "{\"fovea ceilings\": 1, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": \"1\", \"measured\": \"x\", "
+        "{\"fovea ceilings\": 2, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": \"1\", \"measured\": \"x\", "
         "\"product\": {}}}}",
-        "{\"fovea ceilings\": 1, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": 1, \"product\": {}}}}",
-        "{\"fovea ceilings\": 1, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": 1, \"measured\": \"x\"}}}",
-        "{\"fovea ceilings\": 1, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": 1, \"measured\": \"x\", "
+        "{\"fovea ceilings\": 2, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": 1, \"product\": {}}}}",
+        "{\"fovea ceilings\": 2, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": 1, \"measured\": \"x\"}}}",
+        "{\"fovea ceilings\": 2, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": 1, \"measured\": \"x\", "
         "\"product\": {\"f32\": {\"rate\": -1, \"by\": \"x\"}}}}}",
-        "{\"fovea ceilings\": 1, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": 1, \"measured\": "
+        "{\"fovea ceilings\": 2, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": 1, \"measured\": "
         "\"much longer than any date and time can be\", \"product\": {}}}}",
     };
     for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; ++i) {
@@ -259,7 +269,7 @@ static void replaces_damaged_files(void **state) {
         assert_true(get(&made_up, false).cached);
     }
     /* and this is what the tests above damage */
-    static const char good[] = "{\"fovea ceilings\": 1, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": 1, "
+    static const char good[] = "{\"fovea ceilings\": 2, \"devices\": {\"Card 1, 3 units; driver 7\": {\"copy\": 1, "
                                "\"measured\": \"x\", \"product\": {\"f32\": {\"rate\": 2, \"by\": \"y\"}}}}}";
     scratch_put(path.text, good, strlen(good));
     const fv_ceilings ceilings = get(&made_up, false);

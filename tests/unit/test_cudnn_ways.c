@@ -1,6 +1,7 @@
 /* The ways that cuDNN offers for a convolution, without a GPU: which of its engines are admitted, what becomes of one
  * that it refuses, and how long they live. */
 #include "fake_cudnn.h"
+#include "ops/op.h"
 
 static fv_operation conv2d(const char *text) {
     fv_operation op;
@@ -8,12 +9,16 @@ static fv_operation conv2d(const char *text) {
     return op;
 }
 
-static const fv_kernel *row_named(const char *name) {
+static const fv_kernel *row_in(fv_dtype dtype, const char *name) {
     for (const fv_kernel *row = fv_cudnn_conv2d_kernels; row->name; ++row)
-        if (row->kind == FV_CONV2D && row->pass == FV_FORWARD && !strcmp(row->name, name))
+        if (row->kind == FV_CONV2D && row->pass == FV_FORWARD && row->dtype == dtype && !strcmp(row->name, name))
             return row;
-    fail_msg("no row %s", name);
+    fail_msg("no row %s in %s", name, fv_dtype_name(dtype));
     return NULL;
+}
+
+static const fv_kernel *row_named(const char *name) {
+    return row_in(FV_F32, name);
 }
 
 /* Seven engines, of which 2, 3, 6 and 7 are in true fp32, and 2 and 7 in the same bits on every run. 2 comes with two
@@ -69,6 +74,51 @@ static void ways_are_the_engines_in_fp32(void **state) {
             assert_takes(row, &op, way, expected[way]);
         assert_takes(row, &op, -1, expected[0]);
         assert_int_equal(fake.asked, 3); /* each mode once, for all of them */
+    }
+}
+
+/* In the other dtypes tensor cores are welcome. Sums in 16 bits are not, nor inputs that become something else, nor, where
+ * tensors have 16 bits, transforms. */
+static void ways_are_those_of_the_dtype(void **state) {
+    (void)state;
+    static const struct {
+        fv_dtype dtype;
+        const char *ways[7], *fastest;
+    } cases[] = {
+        {FV_TF32,
+         {"engine 1, tf32 math, tensor_core; k10=0", "engine 2, f32 math, no notes; k10=0",
+          "engine 3, f32 math, nondeterministic winograd; k10=0", "engine 2, f32 math, no notes; k10=1",
+          "engine 6, f32 math, fft; k10=0", "engine 7, f32 math, strict_nan_prop; k10=0"},
+         "engine 5, tf32 math, down_convert_inputs; k10=0"},
+        {FV_BF16,
+         {"engine 1, bf16 math, tensor_core; k10=0", "engine 2, bf16 math, no notes; k10=0",
+          "engine 2, bf16 math, no notes; k10=1", "engine 7, bf16 math, strict_nan_prop; k10=0"},
+         "engine 4, bf16 math, 16-bit sums, reduced_precision_reduction; k10=0"},
+        {FV_F16,
+         {"engine 1, f16 math, tensor_core; k10=0", "engine 2, f16 math, no notes; k10=0",
+          "engine 2, f16 math, no notes; k10=1", "engine 7, f16 math, strict_nan_prop; k10=0"},
+         "engine 4, f16 math, 16-bit sums, reduced_precision_reduction; k10=0"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+        fv_operation op = conv2d(text);
+        const fv_dtype dtype = cases[i].dtype;
+        fv_operation_set_dtype(&op, dtype);
+        const fv_kernel *best = row_in(dtype, "cudnn_best");
+        int count = 0, expected = 0;
+        while (cases[i].ways[expected])
+            ++expected;
+        open_with_engines(state);
+        assert_int_equal(best->ways(&fake_context, &op, &count), FV_OK);
+        assert_int_equal(count, expected);
+        for (int way = 0; way < count; ++way)
+            assert_takes(best, &op, way, cases[i].ways[way]);
+        assert_takes(row_in(dtype, "cudnn"), &op, -1, cases[i].ways[0]);
+        fv_cudnn_convolution_forget(&fake_device);
+        /* the fastest row takes what the others do not */
+        memset(fake.lists, 0, sizeof fake.lists);
+        fake.lists[CUDNN_HEUR_MODE_A][0].engine = 5;
+        fake.lists[CUDNN_HEUR_MODE_A][1].engine = 4;
+        assert_takes(row_in(dtype, "cudnn_fastest"), &op, -1, cases[i].fastest);
     }
 }
 
@@ -132,7 +182,7 @@ static void none_may_be_offered(void **state) {
     memset(fake.lists, 0, sizeof fake.lists);
     fake.lists[CUDNN_HEUR_MODE_A][0].engine = 1;
     assert_int_equal(row->ways(&fake_context, &op, &count), FV_UNSUPPORTED);
-    assert_string_equal(fv_error_message(), "cudnn: no engine in true fp32 runs this");
+    assert_string_equal(fv_error_message(), "cudnn: no engine runs this in true fp32");
     assert_int_equal(row->prepare(&fake_context, &op, &plan), FV_UNSUPPORTED);
     assert_int_equal(row->prepare_way(&fake_context, &op, 0, &plan), FV_UNSUPPORTED);
 }
@@ -161,6 +211,7 @@ static void ways_outlive_other_operations(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(ways_are_the_engines_in_fp32, open_with_engines, fake_close),
+        cmocka_unit_test_setup_teardown(ways_are_those_of_the_dtype, open_with_engines, fake_close),
         cmocka_unit_test_setup_teardown(a_bias_doubles_the_ways, open_with_engines, fake_close),
         cmocka_unit_test_setup_teardown(other_rows_take_the_first, open_with_engines, fake_close),
         cmocka_unit_test_setup_teardown(a_refused_way_spoils_no_other, open_with_engines, fake_close),

@@ -57,6 +57,13 @@ static void numbers(void **state) {
     assert_true(floor.seconds == 1);
     assert_false(floor.compute_bound);
 
+    op = parse("linear n=2 c=3 k=5 bias=0 dtype=tf32"); /* at least as fast as f32 */
+    floor = fv_floor_of(&slow, &op, FV_FORWARD);
+    assert_true(floor.seconds == 4);
+    const fv_ceilings faster = {.copy = 124, .product = {[FV_F32] = 15, [FV_TF32] = 20}};
+    floor = fv_floor_of(&faster, &op, FV_FORWARD);
+    assert_true(floor.seconds == 3);
+
     op = parse("linear n=2 c=3 k=5 bias=0 dtype=f64"); /* neither is f32's rate f64's */
     floor = fv_floor_of(&slow, &op, FV_FORWARD);
     assert_true(floor.seconds == 2);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "backends/kernel.h"
+#include "base/error.h"
 #include "ops/op.h"
 
 /* An operation of each kind. */
@@ -208,6 +209,37 @@ static void every_pass_has_rows(void **state) {
     }
 }
 
+static fv_status do_nothing(fv_context *context, const fv_operation *op, void *state, const fv_buffers *buffers) {
+    (void)context, (void)op, (void)state, (void)buffers;
+    return FV_OK;
+}
+
+static fv_status refuse_preparation(fv_context *context, const fv_operation *op, void **state) {
+    (void)context, (void)op, (void)state;
+    return fv_fail(FV_DEVICE, "a kernel of tf32 was chosen");
+}
+
+/* What is made of two calls has no notes of its own: asked for tf32, it takes f32's kernels, even behind tf32's. */
+static void stages_of_tf32_are_f32s(void **state) {
+    (void)state;
+    static const fv_kernel stages[] = {
+        {.kind = FV_CONV2D, .dtype = FV_TF32, .name = "rough", .prepare = refuse_preparation, .run = do_nothing},
+        {.kind = FV_CONV2D, .dtype = FV_F32, .name = "fine", .run = do_nothing},
+        FV_KERNELS_END,
+    };
+    static const fv_kernel *const tables[] = {fv_unfused_kernels, stages, NULL};
+    static const fv_backend staged = {.name = "staged", .tables = tables, FV_HOST_MEMORY};
+    fv_context context = {.backend = &staged};
+    fv_operation op = example(FV_SEPARABLE);
+    fv_call call;
+    fv_operation_set_dtype(&op, FV_TF32);
+    const fv_status status = fv_call_prepare_own(&call, &context, &op, FV_FORWARD);
+    if (status != FV_OK)
+        fail_msg("%s", fv_error_message());
+    assert_string_equal(call.kernel->name, "unfused");
+    fv_call_release(&call);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_whole),
@@ -217,6 +249,7 @@ int main(void) {
         cmocka_unit_test(split_workspace_follows_its_rule),
         cmocka_unit_test(tiles_end_within_an_int),
         cmocka_unit_test(onednn_names_its_implementations),
+        cmocka_unit_test(stages_of_tf32_are_f32s),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

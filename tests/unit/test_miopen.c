@@ -7,6 +7,10 @@ static void miopen_commands(void **state) {
     static const pair pairs[] = {
         {"./bin/MIOpenDriver conv",
          "FDW conv2d n=100 c=3 h=32 w=32 k=32 kernel=3x3 stride=1 pad=0 dilation=1 groups=1 bias=0"},
+        {"./bin/MIOpenDriver convbfp16 -n 2 -W 4 -H 4 -c 3 -k 2 -p 0 -q 0 -F 1",
+         "F conv2d n=2 c=3 h=4 w=4 k=2 kernel=3x3 stride=1 pad=0 dilation=1 groups=1 bias=0"},
+        {"./bin/MIOpenDriver convfp16 -n 2 -W 4 -H 4 -c 3 -k 2 -p 0 -q 0 -F 2",
+         "D conv2d n=2 c=3 h=4 w=4 k=2 kernel=3x3 stride=1 pad=0 dilation=1 groups=1 bias=0"},
         {"./bin/MIOpenDriver conv -W 32 -H 32 -c 3 -k 32 -x 5 -y 5 -p 2 -q 2 -s 0 -F 1",
          "F conv2d n=100 c=3 h=32 w=32 k=32 kernel=5x5 stride=1 pad=2 dilation=1 groups=1 bias=0"},
         {"MIOpen(HIP): Command [LogCmdConvolution] ./bin/MIOpenDriver conv -n 128 -c 3 -H 32 -W 32 -k 64 -y 3 -x 3 -p "
@@ -64,8 +68,7 @@ static void miopen_commands(void **state) {
 static void miopen_leaves_out(void **state) {
     (void)state;
     static const pair pairs[] = {
-        {"./bin/MIOpenDriver convfp16 -n 1 -? x", "Fovea has no counterpart to MIOpenDriver convfp16"},
-        {"./bin/MIOpenDriver convbfp16 -n 1", "Fovea has no counterpart to MIOpenDriver convbfp16"},
+        {"./bin/MIOpenDriver poolfp16 -? x", "Fovea has no counterpart to MIOpenDriver poolfp16"},
         {"./bin/MIOpenDriver convint8 -n 1", "Fovea has no counterpart to MIOpenDriver convint8"},
         {"./bin/MIOpenDriver bnorm -F 1", "Fovea has no counterpart to MIOpenDriver bnorm"},
         {"./bin/MIOpenDriver conv -m trans -z same",

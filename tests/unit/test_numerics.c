@@ -4,6 +4,7 @@
 #include "planted.h"
 
 #include "ops/op.h"
+#include "verify/blame.h"
 #include "winograd.h"
 
 /* ---- the kernel under test */
@@ -33,6 +34,15 @@ static float to_tf32(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     bits = (bits + 0x1000u) & 0xFFFFE000u;
+    memcpy(&value, &bits, sizeof bits);
+    return value;
+}
+
+/* To the same by leaving out the other bits, as mma.sync does. */
+static float cut_to_tf32(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    bits &= 0xFFFFE000u;
     memcpy(&value, &bits, sizeof bits);
     return value;
 }
@@ -73,6 +83,12 @@ static void convolve(const fv_conv2d *d, rounding *input, rounding *sum, const f
 static fv_status run_tf32(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
     (void)context, (void)state;
     convolve(&op->conv2d, to_tf32, unrounded, b);
+    return FV_OK;
+}
+
+static fv_status run_cut(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    (void)context, (void)state;
+    convolve(&op->conv2d, cut_to_tf32, unrounded, b);
     return FV_OK;
 }
 
@@ -180,11 +196,68 @@ static void products_and_sums(void **state) {
     };
     static const arithmetic kinds[] = {
         {"tf32", FV_NOTE_TF32, NULL, run_tf32, FV_FORWARD, FV_Y, true},
+        {"tf32, cut off", FV_NOTE_TF32_CUT, NULL, run_cut, FV_FORWARD, FV_Y, true},
         {"half sums", FV_NOTE_HALF_SUMS, NULL, run_half_sums, FV_FORWARD, FV_Y, true},
         {"tf32, half sums", FV_NOTE_TF32 | FV_NOTE_HALF_SUMS, NULL, run_both, FV_FORWARD, FV_Y, true},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; ++i)
         check_arithmetic(&kinds[i], cases, sizeof cases / sizeof cases[0]);
+}
+
+/* Who cuts off must say so: what is rounded is held to half of that. On one product that shows. */
+static void rounded_is_not_cut(void **state) {
+    (void)state;
+    const fv_operation op = parse("conv2d n=1 c=1 h=16 w=16 k=16 kernel=1x1");
+    static const struct {
+        run_kernel *run;
+        unsigned notes;
+        fv_outcome outcome;
+        const char *reason;
+    } cases[] = {
+        {run_tf32, FV_NOTE_TF32, FV_PASSED, ""},         {run_tf32, FV_NOTE_TF32_CUT, FV_PASSED, ""},
+        {run_cut, FV_NOTE_TF32_CUT, FV_PASSED, ""},      {run_cut, FV_NOTE_TF32 | FV_NOTE_TF32_CUT, FV_PASSED, ""},
+        {run_cut, FV_NOTE_TF32, FV_FAILED, "are wrong"}, {run_tf32, 0, FV_FAILED, "are wrong"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+        const fv_kernel row = noted_row(&op, FV_FORWARD, cases[i].run, cases[i].notes);
+        const fv_verdict verdict = verify(&row, &op, FV_BOUNDED, SEED);
+        expect_verdict("one product", &verdict, cases[i].outcome, cases[i].reason);
+    }
+}
+
+/* Values of 16 bits are exact in tf32, so that these notes excuse nothing. */
+static void notes_on_16_bits(void **state) {
+    (void)state;
+    static const char *const texts[] = {"conv2d n=1 c=4 h=3 w=3 k=2 kernel=3x3 dtype=bf16",
+                                        "conv2d n=1 c=4 h=3 w=3 k=2 kernel=3x3 dtype=f16"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; ++i) {
+        const fv_operation op = parse(texts[i]);
+        fv_host_tensors t;
+        double plain[2], noted[2];
+        assert_int_equal(fv_generate(&op, FV_FORWARD, FV_BOUNDED, SEED, &t), FV_OK);
+        assert_int_equal(fv_run_reference(&op, FV_FORWARD, &t), FV_OK);
+        assert_int_equal(fv_error_bounds(&op, FV_FORWARD, FV_Y, 0, &t, &t, plain), FV_OK);
+        assert_int_equal(fv_error_bounds(&op, FV_FORWARD, FV_Y, FV_NOTE_TF32 | FV_NOTE_TF32_CUT, &t, &t, noted), FV_OK);
+        assert_memory_equal(plain, noted, sizeof plain);
+        fv_host_tensors_release(&t);
+    }
+}
+
+/* What is less than the dtype permits. */
+static void notes_that_fall_short(void **state) {
+    (void)state;
+    static const unsigned roundings[] = {FV_NOTE_TF32, FV_NOTE_TF32_CUT};
+    static const unsigned transforms[] = {FV_NOTE_WINOGRAD_2X2, FV_NOTE_WINOGRAD_4X4, FV_NOTE_WINOGRAD_9X9,
+                                          FV_NOTE_FFT};
+    for (fv_dtype dtype = FV_FIRST_REAL; dtype <= FV_LAST_REAL; ++dtype) {
+        const bool short_factors = dtype == FV_BF16 || dtype == FV_F16;
+        assert_false(fv_notes_fall_short(dtype, 0));
+        assert_true(fv_notes_fall_short(dtype, FV_NOTE_HALF_SUMS));
+        for (size_t i = 0; i < sizeof roundings / sizeof roundings[0]; ++i)
+            assert_int_equal(fv_notes_fall_short(dtype, roundings[i]), dtype == FV_F32 || dtype == FV_F64);
+        for (size_t i = 0; i < sizeof transforms / sizeof transforms[0]; ++i)
+            assert_int_equal(fv_notes_fall_short(dtype, transforms[i]), short_factors);
+    }
 }
 
 static void winograd(void **state) {
@@ -233,6 +306,7 @@ static void winograd_formula(void **state) {
         fv_host_tensors t;
         assert_int_equal(fv_generate(&op, FV_FORWARD, FV_BOUNDED, SEED, &t), FV_OK);
         assert_int_equal(fv_run_reference(&op, FV_FORWARD, &t), FV_OK);
+        double cut[32];
         const double *x = t.at[FV_X], *w = t.at[FV_W], *y = t.at[FV_Y];
         for (int e = 0; e < 48; ++e)
             x_squares += x[e] * x[e] / 48;
@@ -240,11 +314,18 @@ static void winograd_formula(void **state) {
             w_squares += w[e] * w[e] / 90;
         assert_int_equal(
             fv_error_bounds(&op, FV_FORWARD, FV_Y, f->note | FV_NOTE_TF32 | FV_NOTE_HALF_SUMS, &t, &t, bounds), FV_OK);
+        assert_int_equal(
+            fv_error_bounds(&op, FV_FORWARD, FV_Y, f->note | FV_NOTE_TF32_CUT | FV_NOTE_HALF_SUMS, &t, &t, cut), FV_OK);
         const double u = 0x1p-24, v = 0x1p-11, tiles = 3 * 2; /* channels, and the filter's five columns in two parts */
         const double mean_square = tiles * (cases[i].roundings * u * u + 2 * v * v + (1 + (tiles + 1) / 2) * v * v) / 3;
+        /* cut off: inputs are twice as far off, and too small on the average */
+        const double cut_square = mean_square + tiles * 3 * 2 * v * v / 3;
         for (int e = 0; e < 32; ++e) {
-            const double expected =
-                pow(16 * exp(1) / 3, 1.5) * gain * sqrt(mean_square * x_squares * w_squares) + u * fabs(y[e]);
+            const double tail = pow(16 * exp(1) / 3, 1.5) * gain;
+            const double expected = tail * sqrt(mean_square * x_squares * w_squares) + u * fabs(y[e]);
+            const double expected_cut =
+                tail * sqrt(cut_square * x_squares * w_squares) + u * fabs(y[e]) + 4 * v * fabs(y[e]);
+            assert_true(fabs(cut[e] - expected_cut) <= 1e-6 * expected_cut);
             assert_true(fabs(bounds[e] - expected) <= 1e-6 * expected); /* the matrices above are floats */
         }
         fv_host_tensors_release(&t);
@@ -275,6 +356,9 @@ static void comparisons_that_apply(void **state) {
         {strided, FV_NOTE_WINOGRAD_2X2, FV_BOUNDED, "without stride"},
         {dilated, FV_NOTE_WINOGRAD_4X4, FV_BOUNDED, "without stride"},
         {"linear n=3 c=40 k=5", FV_NOTE_WINOGRAD_2X2, FV_BOUNDED, "derived for Winograd convolutions"},
+        {"conv2d n=2 c=4 h=9 w=7 k=8 kernel=3x3 dtype=bf16", FV_NOTE_WINOGRAD_2X2, FV_BOUNDED, "transformed values"},
+        {"conv2d n=2 c=4 h=9 w=7 k=8 kernel=3x3 dtype=f16", FV_NOTE_WINOGRAD_4X4, FV_BOUNDED, "transformed values"},
+        {"conv2d n=2 c=4 h=9 w=7 k=8 kernel=3x3 dtype=bf16", FV_NOTE_HALF_SUMS, FV_BOUNDED, "format of its sums"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         const fv_operation op = parse(cases[i].text);
@@ -320,11 +404,36 @@ static void sums_without_products(void **state) {
     assert_int_equal(fv_generate(&op, FV_BACKWARD_WEIGHTS, FV_BOUNDED, SEED, &t), FV_OK);
     assert_int_equal(fv_run_reference(&op, FV_BACKWARD_WEIGHTS, &t), FV_OK);
     assert_int_equal(fv_error_bounds(&op, FV_BACKWARD_WEIGHTS, FV_DB, 0, &t, &t, plain), FV_OK);
-    for (unsigned note = 1; note <= FV_NOTE_FFT; note <<= 1) {
+    for (unsigned note = 1; note <= FV_NOTE_TF32_CUT; note <<= 1) {
         assert_int_equal(fv_error_bounds(&op, FV_BACKWARD_WEIGHTS, FV_DB, note, &t, &t, noted), FV_OK);
         assert_memory_equal(plain, noted, sizeof plain);
     }
     fv_host_tensors_release(&t);
+}
+
+/* The three-way verdict: a witness runs what it has for the operation's dtype, and is held to its own arithmetic. Ours cuts
+ * without saying so; the witness does not, and is right. */
+static void witnesses_in_tf32(void **state) {
+    (void)state;
+    const fv_operation op = parse("conv2d n=1 c=1 h=16 w=16 k=16 kernel=1x1 dtype=tf32");
+    const fv_kernel row = noted_row(&op, FV_FORWARD, run_cut, 0);
+    fv_backend backend = *reference->backend;
+    backend.name = "ours";
+    fv_context context = *reference;
+    context.backend = &backend;
+    fv_trial trial;
+    fv_opinion ours = {.context = &context, .kernel = &row}, witness;
+    const char *outlier = NULL;
+    assert_int_equal(fv_trial_begin(&trial, &op, FV_FORWARD, FV_BOUNDED, SEED), FV_OK);
+    assert_int_equal(fv_trial_judge(&trial, &context, &row, &ours.outputs, &ours.verdict), FV_OK);
+    assert_int_equal(ours.verdict.outcome, FV_FAILED);
+    fv_opinion_ask(&trial, reference, &witness);
+    assert_true(fv_opinion_confirms(&witness));
+    assert_int_equal(fv_outlier(&trial, &ours, &witness, 1, &outlier), FV_OK);
+    assert_string_equal(outlier, "ours");
+    fv_opinion_release(&witness);
+    fv_opinion_release(&ours);
+    fv_trial_end(&trial);
 }
 
 /* A row in other arithmetic that is on_request runs when asked for, and is never what selection takes. */
@@ -353,11 +462,15 @@ static void selection_leaves_out_rows_on_request(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_and_sums),
+        cmocka_unit_test(rounded_is_not_cut),
+        cmocka_unit_test(notes_on_16_bits),
+        cmocka_unit_test(notes_that_fall_short),
         cmocka_unit_test(winograd),
         cmocka_unit_test(winograd_formula),
         cmocka_unit_test(comparisons_that_apply),
         cmocka_unit_test(bounds_wider_than_the_results),
         cmocka_unit_test(sums_without_products),
+        cmocka_unit_test(witnesses_in_tf32),
         cmocka_unit_test(selection_leaves_out_rows_on_request),
     };
     return cmocka_run_group_tests(tests, open_reference, close_reference);

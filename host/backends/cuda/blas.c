@@ -28,8 +28,10 @@ static fv_status create(fv_context *context, fv_cublas *blas) {
     /* After the stream, because setting that resets the workspace. */
     FV_TRY(fv_cuda_allocate(context, WORKSPACE_BYTES, &blas->workspace));
     FV_TRY(FV_CUBLAS(blas, "set the workspace", api->set_workspace(blas->handle, blas->workspace, WORKSPACE_BYTES)));
-    /* The mode in which f32 is computed in f32: TF32 and the emulation by bf16 have modes of their own. */
-    FV_TRY(FV_CUBLAS(blas, "set the math mode", api->set_math_mode(blas->handle, CUBLAS_DEFAULT_MATH)));
+    /* The mode in which f32 is computed in f32, where a product does not ask for TF32 itself, and in which sums of 16-bit
+     * products stay f32 where several blocks have parts of them. */
+    const cublasMath_t mode = (cublasMath_t)(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
+    FV_TRY(FV_CUBLAS(blas, "set the math mode", api->set_math_mode(blas->handle, mode)));
     return FV_CUBLAS(blas, "forbid atomics", api->set_atomics_mode(blas->handle, CUBLAS_ATOMICS_NOT_ALLOWED));
 }
 

@@ -16,10 +16,8 @@
     X(set_math_mode, cublasSetMathMode)                                                                                \
     X(set_atomics_mode, cublasSetAtomicsMode)                                                                          \
     X(status_string, cublasGetStatusString)                                                                            \
-    X(sgemm, cublasSgemm_v2_64)                                                                                        \
-    X(sgemm_batched, cublasSgemmStridedBatched_64)                                                                     \
-    X(sgemv, cublasSgemv_v2_64)                                                                                        \
-    X(sger, cublasSger_v2_64)
+    X(gemm, cublasGemmEx_64)                                                                                           \
+    X(sgemm_batched, cublasSgemmStridedBatched_64)
 
 typedef struct fv_cublas_api {
     FV_CUBLAS_FUNCTIONS(FV_LIBRARY_MEMBER)

@@ -11,32 +11,39 @@
  *     backward_data     dx = dy w      dx' = w' dy'                 c x n, inner k    op N, N
  *     backward_weights  dw = dy^T x    dw' = x' dy = x' (dy')^T     c x k, inner n    op N, T
  *
- * The bias is the rank-1 update y' += b 1^T (sger) and its gradient db = dy' 1 (sgemv), with a vector of n ones.
+ * The bias is put into y first, as the product b 1' of depth 1, and the product x w^T is added to it, so that results in
+ * 16 bits are rounded once; its gradient is db = dy' 1. 1 is a vector of n ones.
+ *
+ * f32 is computed in true fp32, tf32 with CUBLAS_COMPUTE_32F_FAST_TF32 (whether that rounds inputs or cuts them off, cuBLAS
+ * does not say), bf16 and f16 with products and sums in f32. Bias and db are in f32 in any case. The dtype is the
+ * operation's: what the row of f32 is given in tf32, it computes so.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "backends/cuda/blas.h"
+#include "ops/dtype.h"
 
 typedef struct state {
     fv_context *context;
     fv_cublas *blas;
-    float *ones; /* n of them on the device; NULL without a bias */
+    cudaDataType_t type;           /* of the tensors */
+    cublasComputeType_t precision; /* of y, dx and dw */
+    void *ones;                    /* n of them on the device; NULL without a bias */
 } state;
 
 static const float one = 1.0f, zero = 0.0f;
 
-static fv_status make_ones(state *s, int64_t n) {
-    const size_t bytes = (size_t)n * sizeof(float);
-    float *host = malloc(bytes);
+static fv_status make_ones(state *s, int64_t n, fv_dtype dtype) {
+    const size_t bytes = (size_t)n * fv_dtype_size(dtype);
+    void *host = malloc(bytes);
     if (!host)
         return fv_fail(FV_NO_MEMORY, "cublas: no memory for %zu bytes", bytes);
     for (int64_t i = 0; i < n; ++i)
-        host[i] = 1.0f;
-    void *device = NULL;
-    fv_status status = fv_cuda_allocate(s->context, bytes, &device);
+        fv_set_element(fv_dtype_stored(dtype), host, i, 1);
+    fv_status status = fv_cuda_allocate(s->context, bytes, &s->ones);
     if (status == FV_OK)
-        status = fv_cuda_upload(s->context, device, host, bytes);
-    s->ones = device;
+        status = fv_cuda_upload(s->context, s->ones, host, bytes);
     free(host);
     return status;
 }
@@ -50,13 +57,16 @@ static void release(void *opaque) {
 }
 
 static fv_status prepare(fv_context *context, const fv_operation *op, void **opaque) {
+    const fv_linear *d = &op->linear;
     state *s = calloc(1, sizeof *s);
     if (!s)
         return fv_fail(FV_NO_MEMORY, "cublas: no memory for a linear layer");
     s->context = context;
+    s->type = d->dtype == FV_BF16 ? CUDA_R_16BF : d->dtype == FV_F16 ? CUDA_R_16F : CUDA_R_32F;
+    s->precision = d->dtype == FV_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     fv_status status = fv_cublas_get(context, &s->blas);
-    if (status == FV_OK && op->linear.bias && op->linear.n > 0)
-        status = make_ones(s, op->linear.n);
+    if (status == FV_OK && d->bias && d->n > 0)
+        status = make_ones(s, d->n, d->dtype);
     if (status != FV_OK) {
         release(s);
         return status;
@@ -65,21 +75,40 @@ static fv_status prepare(fv_context *context, const fv_operation *op, void **opa
     return FV_OK;
 }
 
+static void numerics(const fv_operation *op, const void *opaque, fv_numerics *result) {
+    (void)op;
+    const bool fast = ((const state *)opaque)->precision == CUBLAS_COMPUTE_32F_FAST_TF32;
+    result->notes = fast ? FV_NOTE_TF32_CUT : 0;
+    snprintf(result->description, sizeof result->description, "%s",
+             fast ? "CUBLAS_COMPUTE_32F_FAST_TF32" : "CUBLAS_COMPUTE_32F");
+}
+
+/* A matrix in cuBLAS's terms: what is done to it, where it is, and its leading dimension. */
+typedef struct matrix {
+    cublasOperation_t op;
+    const void *at;
+    int64_t pitch;
+} matrix;
+
+/* result (m x n, leading dimension m) = a b + kept * result */
+static fv_status multiply(const state *s, cublasComputeType_t precision, int64_t m, int64_t n, int64_t depth, matrix a,
+                          matrix b, const float *kept, void *result) {
+    return FV_CUBLAS(s->blas, "multiply",
+                     s->blas->api.gemm(s->blas->handle, a.op, b.op, m, n, depth, &one, a.at, s->type, a.pitch, b.at,
+                                       s->type, b.pitch, kept, result, s->type, m, precision, CUBLAS_GEMM_DEFAULT));
+}
+
 static fv_status forward(fv_context *context, const fv_operation *op, void *opaque, const fv_buffers *buffers) {
     (void)context;
     const state *s = opaque;
     const fv_linear *d = &op->linear;
     if (d->n == 0)
         return FV_OK;
-    FV_TRY(FV_CUBLAS(s->blas, "multiply",
-                     s->blas->api.sgemm(s->blas->handle, CUBLAS_OP_T, CUBLAS_OP_N, d->k, d->n, d->c, &one,
-                                        buffers->at[FV_W], d->c, buffers->at[FV_X], d->c, &zero, buffers->at[FV_Y],
-                                        d->k)));
-    if (!d->bias)
-        return FV_OK;
-    return FV_CUBLAS(s->blas, "add the bias",
-                     s->blas->api.sger(s->blas->handle, d->k, d->n, &one, buffers->at[FV_B], 1, s->ones, 1,
-                                       buffers->at[FV_Y], d->k));
+    if (d->bias)
+        FV_TRY(multiply(s, CUBLAS_COMPUTE_32F, d->k, d->n, 1, (matrix){CUBLAS_OP_N, buffers->at[FV_B], d->k},
+                        (matrix){CUBLAS_OP_N, s->ones, 1}, &zero, buffers->at[FV_Y]));
+    return multiply(s, s->precision, d->k, d->n, d->c, (matrix){CUBLAS_OP_T, buffers->at[FV_W], d->c},
+                    (matrix){CUBLAS_OP_N, buffers->at[FV_X], d->c}, d->bias ? &one : &zero, buffers->at[FV_Y]);
 }
 
 static fv_status backward_data(fv_context *context, const fv_operation *op, void *opaque, const fv_buffers *buffers) {
@@ -88,10 +117,8 @@ static fv_status backward_data(fv_context *context, const fv_operation *op, void
     const fv_linear *d = &op->linear;
     if (d->n == 0)
         return FV_OK;
-    return FV_CUBLAS(s->blas, "multiply",
-                     s->blas->api.sgemm(s->blas->handle, CUBLAS_OP_N, CUBLAS_OP_N, d->c, d->n, d->k, &one,
-                                        buffers->at[FV_W], d->c, buffers->at[FV_DY], d->k, &zero, buffers->at[FV_DX],
-                                        d->c));
+    return multiply(s, s->precision, d->c, d->n, d->k, (matrix){CUBLAS_OP_N, buffers->at[FV_W], d->c},
+                    (matrix){CUBLAS_OP_N, buffers->at[FV_DY], d->k}, &zero, buffers->at[FV_DX]);
 }
 
 static fv_status backward_weights(fv_context *context, const fv_operation *op, void *opaque,
@@ -99,26 +126,30 @@ static fv_status backward_weights(fv_context *context, const fv_operation *op, v
     const state *s = opaque;
     const fv_linear *d = &op->linear;
     if (d->n == 0) { /* sums over nothing */
-        FV_TRY(fv_cuda_fill(context, buffers->at[FV_DW], 0, (size_t)(d->k * d->c) * sizeof(float)));
-        return d->bias ? fv_cuda_fill(context, buffers->at[FV_DB], 0, (size_t)d->k * sizeof(float)) : FV_OK;
+        const size_t size = fv_dtype_size(d->dtype);
+        FV_TRY(fv_cuda_fill(context, buffers->at[FV_DW], 0, (size_t)(d->k * d->c) * size));
+        return d->bias ? fv_cuda_fill(context, buffers->at[FV_DB], 0, (size_t)d->k * size) : FV_OK;
     }
-    FV_TRY(FV_CUBLAS(s->blas, "multiply",
-                     s->blas->api.sgemm(s->blas->handle, CUBLAS_OP_N, CUBLAS_OP_T, d->c, d->k, d->n, &one,
-                                        buffers->at[FV_X], d->c, buffers->at[FV_DY], d->k, &zero, buffers->at[FV_DW],
-                                        d->c)));
+    FV_TRY(multiply(s, s->precision, d->c, d->k, d->n, (matrix){CUBLAS_OP_N, buffers->at[FV_X], d->c},
+                    (matrix){CUBLAS_OP_T, buffers->at[FV_DY], d->k}, &zero, buffers->at[FV_DW]));
     if (!d->bias)
         return FV_OK;
-    return FV_CUBLAS(s->blas, "sum the bias gradient",
-                     s->blas->api.sgemv(s->blas->handle, CUBLAS_OP_N, d->k, d->n, &one, buffers->at[FV_DY], d->k,
-                                        s->ones, 1, &zero, buffers->at[FV_DB], 1));
+    return multiply(s, CUBLAS_COMPUTE_32F, d->k, 1, d->n, (matrix){CUBLAS_OP_N, buffers->at[FV_DY], d->k},
+                    (matrix){CUBLAS_OP_N, s->ones, d->n}, &zero, buffers->at[FV_DB]);
 }
 
-/* At what cuBLAS reaches of the f32 peak on large products, 47 of 67 TFLOP/s; small ones are bound by their operands. The
- * bias takes a call of its own. */
+/* At what cuBLAS reaches on large products: on tensor cores the chip's rate, which is taken from that, and 47 of 60 of what
+ * f32 can. Small ones are bound by their operands. Bias and db take a call of their own, and the bias a second look at y. */
 static double estimate(const fv_operation *op, const fv_chip *chip, fv_pass pass) {
-    const double multiply = 2 * (double)fv_operation_macs(op, pass) / (chip->fma * 47 / 60);
-    const double move = (double)fv_operation_bytes(op, pass) / chip->bandwidth;
-    const int calls = 1 + (op->linear.bias && pass != FV_BACKWARD_DATA);
+    const fv_linear *d = &op->linear;
+    const double rate = d->dtype == FV_TF32  ? chip->tensor_tf32
+                        : d->dtype == FV_F32 ? chip->fma * 47 / 60
+                                             : chip->tensor_half;
+    const double size = (double)fv_dtype_size(d->dtype), again = d->bias && pass == FV_FORWARD ? 2 : 0;
+    const double multiply = 2 * (double)fv_operation_macs(op, pass) / rate;
+    const double move =
+        ((double)fv_operation_bytes(op, pass) + again * size * (double)d->n * (double)d->k) / chip->bandwidth;
+    const int calls = 1 + (d->bias && pass != FV_BACKWARD_DATA);
     return (multiply > move ? multiply : move) + chip->launch * calls;
 }
 
@@ -134,15 +165,13 @@ static double estimate_backward_weights(const fv_operation *op, const fv_chip *c
     return estimate(op, chip, FV_BACKWARD_WEIGHTS);
 }
 
-#define ROW(direction, function)                                                                                       \
+#define ROW(direction, dtype_, function)                                                                               \
     {                                                                                                                  \
-        .kind = FV_LINEAR, .pass = direction, .dtype = FV_F32, .name = "cublas", .deterministic = true,                \
-        .prepare = prepare, .release = release, .estimate = estimate_##function, .run = function                       \
+        .kind = FV_LINEAR, .pass = direction, .dtype = dtype_, .name = "cublas", .deterministic = true,                \
+        .prepare = prepare, .release = release, .estimate = estimate_##function, .numerics = numerics, .run = function \
     }
+#define ROWS(dtype)                                                                                                    \
+    ROW(FV_FORWARD, dtype, forward), ROW(FV_BACKWARD_DATA, dtype, backward_data),                                      \
+        ROW(FV_BACKWARD_WEIGHTS, dtype, backward_weights)
 
-const fv_kernel fv_cublas_kernels[] = {
-    ROW(FV_FORWARD, forward),
-    ROW(FV_BACKWARD_DATA, backward_data),
-    ROW(FV_BACKWARD_WEIGHTS, backward_weights),
-    FV_KERNELS_END,
-};
+const fv_kernel fv_cublas_kernels[] = {ROWS(FV_F32), ROWS(FV_TF32), ROWS(FV_BF16), ROWS(FV_F16), FV_KERNELS_END};

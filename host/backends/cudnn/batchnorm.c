@@ -23,7 +23,7 @@ static const char *supports_backward(const fv_operation *op) {
 static fv_status describe(const fv_operation *op, fv_cudnn_plan *plan) {
     const fv_batchnorm *d = &op->batchnorm;
     const fv_cudnn_api *api = &plan->device->api;
-    FV_TRY(fv_cudnn_tensor_create(api, plan->layout, d->n, d->h, d->w, d->c, &plan->tensor[IMAGE]));
+    FV_TRY(fv_cudnn_tensor_create(api, FV_F32, plan->layout, d->n, d->h, d->w, d->c, &plan->tensor[IMAGE]));
     FV_TRY(FV_CUDNN(api, "create a tensor descriptor", api->tensor_create(&plan->tensor[CHANNELS])));
     return FV_CUDNN(api, "describe the parameters of a batch normalisation",
                     api->batchnorm_derive(plan->tensor[CHANNELS], plan->tensor[IMAGE], CUDNN_BATCHNORM_SPATIAL));

@@ -1,12 +1,17 @@
-/* Convolutions by cuDNN: the graph API for everything (convolution.c) but a bias that the graph does not add, which
- * cudnnAddTensor adds, and the bias gradient, by cudnnConvolutionBackwardBias.
+/* Convolutions by cuDNN: the graph API for everything (convolution.c) but a bias and a ReLU that are not in the graph,
+ * which cudnnAddTensor and cudnnActivationForward do, and the bias gradient, by cudnnConvolutionBackwardBias.
  *
- * Each pass has four rows, which differ in the engines that they admit (offers.c):
+ * Each pass has four rows in each of the dtypes f32, tf32, bf16 and f16, which differ in the engines that they admit
+ * (offers.c):
  *
- *     cudnn           true fp32, the same bits on every run; the first that cuDNN's heuristics list
- *     cudnn_best      true fp32 by any method; its ways are all that the heuristics list
+ *     cudnn           the dtype's arithmetic, the same bits on every run; the first that cuDNN's heuristics list
+ *     cudnn_best      the dtype's arithmetic by any method; its ways are all that the heuristics list
  *     cudnn_nchw      the same on NCHW tensors and K,C,R,S filters
  *     cudnn_fastest   whatever the heuristics list first; its numerics tell the arithmetic
+ *
+ * The arithmetic of f32 is true fp32. tf32 has f32 tensors, whose factors tensor cores may bring to 11 bits; the tensors of
+ * bf16 and f16 are stored so, and in all of them sums are f32's: the type that cuDNN is told to compute in. What decides
+ * is the operation's dtype, so that a row of f32 which serves one of tf32 is as good as the row of that.
  *
  * Only the first is ever selected; the others are there to be measured and verified. Engines may refuse any case:
  * prepare() then gives FV_UNSUPPORTED.
@@ -21,19 +26,30 @@ typedef struct state {
     fv_cudnn_convolution *convolution;
     fv_cudnn_way way;
     const fv_cudnn_device *device;
-    cudnnTensorDescriptor_t image; /* of y or dy, where the older functions are to handle the bias or its gradient, */
-    cudnnTensorDescriptor_t bias;  /* and of that; else NULL */
+    /* What the older functions are left to do, there is a descriptor for; else NULL. */
+    cudnnTensorDescriptor_t image, bias; /* y and the bias to be added, or the gradients of both */
+    cudnnActivationDescriptor_t relu;
 } state;
 
-/* The tensors that the older functions are to see. */
-static fv_status describe_bias(state *s, const fv_operation *op) {
+/* Describes what the graph leaves to the older functions: all that there is about bias and ReLU, or what is not fused. */
+static fv_status describe_rest(state *s, const fv_operation *op, fv_pass pass) {
     const fv_cudnn_api *api = &s->device->api;
+    const fv_cudnn_graph *graph = s->way.graph;
+    const bool bias = fv_cudnn_has_bias(op), relu = fv_cudnn_has_relu(op);
+    if (graph->fuses || pass == FV_BACKWARD_DATA || !(bias || relu))
+        return FV_OK;
     fv_tensor_spec y;
     fv_operation_tensor(op, FV_FORWARD, FV_Y, &y);
     const int64_t *extents = y.shape.dim;
-    FV_TRY(
-        fv_cudnn_tensor_create(api, s->way.graph->layout, extents[0], extents[1], extents[2], extents[3], &s->image));
-    return fv_cudnn_tensor_create(api, FV_NHWC, 1, 1, 1, extents[3], &s->bias);
+    FV_TRY(fv_cudnn_tensor_create(api, graph->dtype, graph->layout, extents[0], extents[1], extents[2], extents[3],
+                                  &s->image));
+    if (bias)
+        FV_TRY(fv_cudnn_tensor_create(api, graph->dtype, FV_NHWC, 1, 1, 1, extents[3], &s->bias));
+    if (!relu)
+        return FV_OK;
+    FV_TRY(FV_CUDNN(api, "create an activation descriptor", api->activation_create(&s->relu)));
+    return FV_CUDNN(api, "describe an activation",
+                    api->activation_set(s->relu, CUDNN_ACTIVATION_RELU, CUDNN_PROPAGATE_NAN, 0.0));
 }
 
 static void release(void *opaque) {
@@ -44,6 +60,8 @@ static void release(void *opaque) {
         (void)s->device->api.tensor_destroy(s->image);
     if (s->bias)
         (void)s->device->api.tensor_destroy(s->bias);
+    if (s->relu)
+        (void)s->device->api.activation_destroy(s->relu);
     fv_cudnn_way_release(&s->way);
     fv_cudnn_convolution_leave(s->convolution);
     free(s);
@@ -65,8 +83,7 @@ static fv_status prepare(fv_context *context, const fv_operation *op, fv_pass pa
         FV_TRY_GOTO(status, fv_cudnn_convolution_prepare_first(s->convolution, &s->way), failed);
     else
         FV_TRY_GOTO(status, fv_cudnn_convolution_prepare(s->convolution, way, &s->way), failed);
-    if (fv_cudnn_has_bias(op) && !s->way.graph->adds_bias && pass != FV_BACKWARD_DATA)
-        FV_TRY_GOTO(status, describe_bias(s, op), failed);
+    FV_TRY_GOTO(status, describe_rest(s, op, pass), failed);
     *opaque = s;
     return FV_OK;
 failed:
@@ -119,8 +136,12 @@ static void numerics(const fv_operation *op, const void *opaque, fv_numerics *re
     (void)op;
     const state *s = opaque;
     *result = s->way.numerics;
-    if (s->convolution->graph_count > 1 && !s->way.graph->adds_bias)
+    if (s->convolution->pass != FV_FORWARD)
+        return;
+    if (s->bias)
         fv_append(result->description, sizeof result->description, ", then the bias");
+    if (s->relu)
+        fv_append(result->description, sizeof result->description, ", then the ReLU");
 }
 
 /* What the older functions have to do there is if there are tensors for it. */
@@ -128,13 +149,16 @@ static fv_status forward(fv_context *context, const fv_operation *op, void *opaq
     (void)context, (void)op;
     const state *s = opaque;
     const fv_cudnn_api *api = &s->device->api;
-    const float one = 1.0f;
+    const float one = 1.0f, zero = 0.0f;
+    void *y = buffers->at[FV_Y];
     FV_TRY(fv_cudnn_convolution_run(s->convolution, &s->way, buffers));
-    if (!s->bias)
-        return FV_OK;
-    return FV_CUDNN(
-        api, "add the bias",
-        api->add_tensor(s->device->handle, &one, s->bias, buffers->at[FV_B], &one, s->image, buffers->at[FV_Y]));
+    if (s->bias)
+        FV_TRY(FV_CUDNN(api, "add the bias",
+                        api->add_tensor(s->device->handle, &one, s->bias, buffers->at[FV_B], &one, s->image, y)));
+    if (s->relu)
+        FV_TRY(FV_CUDNN(api, "apply relu",
+                        api->activation_forward(s->device->handle, s->relu, &one, s->image, y, &zero, s->image, y)));
+    return FV_OK;
 }
 
 static fv_status backward_data(fv_context *context, const fv_operation *op, void *opaque, const fv_buffers *buffers) {
@@ -157,21 +181,25 @@ static fv_status backward_weights(fv_context *context, const fv_operation *op, v
                                        buffers->at[FV_DB]));
 }
 
-#define ROW(kind_, direction, row_name, preparation, function, ...)                                                    \
+#define ROW(kind_, direction, dtype_, row_name, preparation, function, ...)                                            \
     {                                                                                                                  \
-        .kind = kind_, .pass = direction, .dtype = FV_F32, .name = row_name, .supports = fv_cudnn_refuse_convolution,  \
-        .prepare = preparation, .release = release, .workspace = workspace,                                            \
+        .kind = kind_, .pass = direction, .dtype = dtype_, .name = row_name, .fuses_relu = (direction) == FV_FORWARD,  \
+        .supports = fv_cudnn_refuse_convolution, .prepare = preparation, .release = release, .workspace = workspace,   \
         .workspace_rule = "as cuDNN's engine asks", .numerics = numerics, .run = function, __VA_ARGS__                 \
     }
-#define STRICT(kind, pass, function) ROW(kind, pass, "cudnn", prepare_##function, function, .deterministic = true)
-#define FASTEST(kind, pass, function)                                                                                  \
-    ROW(kind, pass, "cudnn_fastest", prepare_fastest_##function, function, .on_request = true)
-#define BEST(kind, pass, name, variant, layout_, function)                                                             \
-    ROW(kind, pass, name, prepare_##variant##_##function, function, .on_request = true, .layout = layout_,             \
+#define STRICT(kind, pass, dtype, function)                                                                            \
+    ROW(kind, pass, dtype, "cudnn", prepare_##function, function, .deterministic = true)
+#define FASTEST(kind, pass, dtype, function)                                                                           \
+    ROW(kind, pass, dtype, "cudnn_fastest", prepare_fastest_##function, function, .on_request = true)
+#define BEST(kind, pass, dtype, name, variant, layout_, function)                                                      \
+    ROW(kind, pass, dtype, name, prepare_##variant##_##function, function, .on_request = true, .layout = layout_,      \
         .ways = ways_##variant##_##function, .prepare_way = prepare_way_##variant##_##function)
+#define ROWS_OF_DTYPE(kind, pass, dtype, function)                                                                     \
+    STRICT(kind, pass, dtype, function), BEST(kind, pass, dtype, "cudnn_best", best, FV_NHWC, function),               \
+        BEST(kind, pass, dtype, "cudnn_nchw", nchw, FV_NCHW, function), FASTEST(kind, pass, dtype, function)
 #define ROWS_OF_PASS(kind, pass, function)                                                                             \
-    STRICT(kind, pass, function), BEST(kind, pass, "cudnn_best", best, FV_NHWC, function),                             \
-        BEST(kind, pass, "cudnn_nchw", nchw, FV_NCHW, function), FASTEST(kind, pass, function)
+    ROWS_OF_DTYPE(kind, pass, FV_F32, function), ROWS_OF_DTYPE(kind, pass, FV_TF32, function),                         \
+        ROWS_OF_DTYPE(kind, pass, FV_BF16, function), ROWS_OF_DTYPE(kind, pass, FV_F16, function)
 
 const fv_kernel fv_cudnn_conv2d_kernels[] = {
     ROWS_OF_PASS(FV_CONV2D, FV_FORWARD, forward),

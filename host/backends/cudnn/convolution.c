@@ -1,61 +1,68 @@
 /* A pass of a conv2d or conv2d_transposed as graphs of cuDNN's.
  *
- *     forward            y = conv(x, w), and with a bias  y = conv(x, w) + b  before that
+ *     forward            y = conv(x, w), and with a bias or a ReLU  y = max(conv(x, w) + b, 0)  before that
  *     backward_data      dx
  *     backward_weights   dw
  *
  * cuDNN has other engines for a convolution with a bias than for one without, and either may be the faster, so that
- * both graphs are there; who takes the second adds the bias.
+ * both graphs are there; who takes the second adds the bias and applies the ReLU. A bias in 16 bits is only added within
+ * the graph, where sums are in f32: afterwards the result would be rounded twice.
  *
  * A transposed convolution is the conv2d from its y to its x, its mirror, with the roles exchanged: forward is the
- * mirror's backward_data, without the bias; backward_data is the mirror's forward; backward_weights is that of the
- * mirror. In a graph a tensor's id is its role in the operation.
+ * mirror's backward_data; backward_data is the mirror's forward; backward_weights is that of the mirror. In a graph a
+ * tensor's id is its role in the operation.
  */
 #include "backends/cudnn/convolution.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/dtype.h"
 #include "ops/op.h"
 
-enum { CONVOLVED = FV_ROLES }; /* id of the convolution's result before the bias is added */
+enum { CONVOLVED = FV_ROLES, BIASED }; /* ids of what is between the convolution, the bias and the ReLU */
 
-/* What a pass of a conv2d calls its operation and the attributes. The slots hold: input x or dx, filter w or dw, output
- * y or dy. */
+/* What a pass of a conv2d calls its operation and the attributes, and which slot is its result. */
 typedef struct direction {
     cudnnBackendDescriptorType_t operation;
-    cudnnBackendAttributeName_t alpha, beta, convolution, input, filter, output;
+    cudnnBackendAttributeName_t alpha, beta, convolution, slots[FV_CUDNN_SLOTS];
+    fv_cudnn_slot result;
 } direction;
 
 static const direction directions[FV_PASSES] = {
     [FV_FORWARD] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
-                    CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
-                    CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
-                    CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y},
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
+                    CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+                    {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
+                     CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y},
+                    FV_CUDNN_OUTPUT},
     [FV_BACKWARD_DATA] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
-                          CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY},
+                          {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+                           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY},
+                          FV_CUDNN_INPUT},
     [FV_BACKWARD_WEIGHTS] = {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
-                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
-                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
-                             CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY},
+                             {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+                              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY},
+                             FV_CUDNN_FILTER},
 };
 
 static const fv_cudnn_task tasks[FV_PASSES] = {
-    [FV_FORWARD] = {FV_FORWARD, FV_X, FV_W, FV_Y},
-    [FV_BACKWARD_DATA] = {FV_BACKWARD_DATA, FV_DX, FV_W, FV_DY},
-    [FV_BACKWARD_WEIGHTS] = {FV_BACKWARD_WEIGHTS, FV_X, FV_DW, FV_DY},
+    [FV_FORWARD] = {FV_FORWARD, {FV_X, FV_W, FV_Y}},
+    [FV_BACKWARD_DATA] = {FV_BACKWARD_DATA, {FV_DX, FV_W, FV_DY}},
+    [FV_BACKWARD_WEIGHTS] = {FV_BACKWARD_WEIGHTS, {FV_X, FV_DW, FV_DY}},
 };
 static const fv_cudnn_task transposed_tasks[FV_PASSES] = {
-    [FV_FORWARD] = {FV_BACKWARD_DATA, FV_Y, FV_W, FV_X},
-    [FV_BACKWARD_DATA] = {FV_FORWARD, FV_DY, FV_W, FV_DX},
-    [FV_BACKWARD_WEIGHTS] = {FV_BACKWARD_WEIGHTS, FV_DY, FV_DW, FV_X},
+    [FV_FORWARD] = {FV_BACKWARD_DATA, {FV_Y, FV_W, FV_X}},
+    [FV_BACKWARD_DATA] = {FV_FORWARD, {FV_DY, FV_W, FV_DX}},
+    [FV_BACKWARD_WEIGHTS] = {FV_BACKWARD_WEIGHTS, {FV_DY, FV_DW, FV_X}},
 };
 
 static const fv_cudnn_task *task_of(const fv_operation *op, fv_pass pass) {
@@ -69,6 +76,10 @@ static fv_conv2d conv2d_of(const fv_operation *op) {
 
 bool fv_cudnn_has_bias(const fv_operation *op) {
     return op->kind == FV_TRANSPOSED ? op->transposed.bias : op->conv2d.bias;
+}
+
+bool fv_cudnn_has_relu(const fv_operation *op) {
+    return op->kind == FV_CONV2D && op->conv2d.relu;
 }
 
 const char *fv_cudnn_refuse_convolution(const fv_operation *op) {
@@ -97,57 +108,83 @@ static fv_status describe_convolution(fv_cudnn_graph *graph, const fv_conv2d *d,
     return fv_cudnn_finalize(graph, *part);
 }
 
-/* The convolution itself. `output` is the tensor in its slot of that name. */
-static fv_status add_convolution(fv_cudnn_graph *graph, const fv_conv2d *d, const fv_cudnn_task *work,
-                                 cudnnBackendDescriptor_t output, cudnnBackendDescriptor_t *part) {
-    const direction *way = &directions[work->pass];
+/* The tensor in a slot. */
+static fv_status add_slot(fv_cudnn_graph *graph, const fv_conv2d *d, fv_cudnn_slot slot, int64_t id, bool is_virtual,
+                          cudnnBackendDescriptor_t *tensor) {
+    switch (slot) {
+    case FV_CUDNN_INPUT:
+        return fv_cudnn_graph_tensor(graph, id, is_virtual, d->n, d->h, d->w, d->c, tensor);
+    case FV_CUDNN_FILTER:
+        return fv_cudnn_graph_tensor(graph, id, is_virtual, d->k, d->r, d->s, d->c / d->groups, tensor);
+    default:
+        return fv_cudnn_graph_tensor(graph, id, is_virtual, d->n, fv_conv2d_p(d), fv_conv2d_q(d), d->k, tensor);
+    }
+}
+
+/* The convolution itself. `result` is the tensor in the slot of that. */
+static fv_status add_convolution(fv_cudnn_graph *graph, const fv_conv2d *d, const fv_cudnn_task *task,
+                                 cudnnBackendDescriptor_t result, cudnnBackendDescriptor_t *part) {
+    const direction *way = &directions[task->pass];
     const float alpha = 1.0f, beta = 0.0f;
-    cudnnBackendDescriptor_t input = NULL, filter = NULL, convolution = NULL;
-    FV_TRY(fv_cudnn_graph_tensor(graph, work->input, false, d->n, d->h, d->w, d->c, &input));
-    FV_TRY(fv_cudnn_graph_tensor(graph, work->filter, false, d->k, d->r, d->s, d->c / d->groups, &filter));
+    cudnnBackendDescriptor_t tensors[FV_CUDNN_SLOTS] = {NULL}, convolution = NULL;
+    tensors[way->result] = result;
+    for (fv_cudnn_slot slot = 0; slot < FV_CUDNN_SLOTS; ++slot)
+        if (slot != way->result)
+            FV_TRY(add_slot(graph, d, slot, task->roles[slot], false, &tensors[slot]));
     FV_TRY(describe_convolution(graph, d, &convolution));
     FV_TRY(fv_cudnn_part(graph, way->operation, part));
     FV_TRY(fv_cudnn_set(graph, *part, way->alpha, CUDNN_TYPE_FLOAT, 1, &alpha));
     FV_TRY(fv_cudnn_set(graph, *part, way->beta, CUDNN_TYPE_FLOAT, 1, &beta));
     FV_TRY(fv_cudnn_set(graph, *part, way->convolution, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &convolution));
-    FV_TRY(fv_cudnn_set(graph, *part, way->input, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &input));
-    FV_TRY(fv_cudnn_set(graph, *part, way->filter, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &filter));
-    FV_TRY(fv_cudnn_set(graph, *part, way->output, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &output));
+    for (fv_cudnn_slot slot = 0; slot < FV_CUDNN_SLOTS; ++slot)
+        FV_TRY(fv_cudnn_set(graph, *part, way->slots[slot], CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &tensors[slot]));
     return fv_cudnn_finalize(graph, *part);
 }
 
-/* y = convolved + b, the bias being one element per channel. */
-static fv_status add_bias(fv_cudnn_graph *graph, const fv_conv2d *d, cudnnBackendDescriptor_t convolved,
-                          cudnnBackendDescriptor_t y, cudnnBackendDescriptor_t *part) {
-    const cudnnPointwiseMode_t mode = CUDNN_POINTWISE_ADD;
+/* to = from + b, or with `b` NULL a function of `from` alone. */
+static fv_status add_pointwise(fv_cudnn_graph *graph, cudnnPointwiseMode_t mode, cudnnBackendDescriptor_t from,
+                               cudnnBackendDescriptor_t b, cudnnBackendDescriptor_t to,
+                               cudnnBackendDescriptor_t *part) {
     const cudnnDataType_t dtype = CUDNN_DATA_FLOAT;
-    cudnnBackendDescriptor_t bias = NULL, add = NULL;
-    FV_TRY(fv_cudnn_graph_tensor(graph, FV_B, false, 1, 1, 1, d->k, &bias));
-    FV_TRY(fv_cudnn_part(graph, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, &add));
-    FV_TRY(fv_cudnn_set(graph, add, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode));
-    FV_TRY(fv_cudnn_set(graph, add, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &dtype));
-    FV_TRY(fv_cudnn_finalize(graph, add));
+    cudnnBackendDescriptor_t function = NULL;
+    FV_TRY(fv_cudnn_part(graph, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, &function));
+    FV_TRY(fv_cudnn_set(graph, function, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode));
+    FV_TRY(fv_cudnn_set(graph, function, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &dtype));
+    FV_TRY(fv_cudnn_finalize(graph, function));
     FV_TRY(fv_cudnn_part(graph, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, part));
     FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                        &add));
-    FV_TRY(
-        fv_cudnn_set(graph, *part, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &convolved));
-    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &bias));
-    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &y));
+                        &function));
+    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &from));
+    if (b)
+        FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &b));
+    FV_TRY(fv_cudnn_set(graph, *part, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &to));
     return fv_cudnn_finalize(graph, *part);
 }
 
+/* The convolution and, in a graph that fuses, bias and ReLU: each takes what the one before it gives, and the last one
+ * gives the result. */
 static fv_status build(fv_cudnn_graph *graph, const fv_cudnn_convolution *c) {
     const fv_conv2d d = conv2d_of(&c->op);
-    const int64_t p = fv_conv2d_p(&d), q = fv_conv2d_q(&d);
-    cudnnBackendDescriptor_t output = NULL, convolved = NULL, operations[2] = {NULL, NULL};
-    FV_TRY(fv_cudnn_graph_tensor(graph, c->task->output, false, d.n, p, q, d.k, &output));
-    if (graph->adds_bias)
-        FV_TRY(fv_cudnn_graph_tensor(graph, CONVOLVED, true, d.n, p, q, d.k, &convolved));
-    FV_TRY(add_convolution(graph, &d, c->task, graph->adds_bias ? convolved : output, &operations[0]));
-    if (graph->adds_bias)
-        FV_TRY(add_bias(graph, &d, convolved, output, &operations[1]));
-    return fv_cudnn_graph_close(graph, operations, graph->adds_bias ? 2 : 1);
+    const fv_cudnn_slot slot = directions[c->task->pass].result;
+    const bool biases = graph->fuses && fv_cudnn_has_bias(&c->op), clips = graph->fuses && fv_cudnn_has_relu(&c->op);
+    const int64_t channels = slot == FV_CUDNN_INPUT ? d.c : d.k;
+    cudnnBackendDescriptor_t result = NULL, convolved = NULL, biased = NULL, bias = NULL, operations[3] = {NULL};
+    int64_t count = 0;
+    FV_TRY(add_slot(graph, &d, slot, c->task->roles[slot], false, &result));
+    convolved = biased = result;
+    if (biases || clips)
+        FV_TRY(add_slot(graph, &d, slot, CONVOLVED, true, &convolved));
+    FV_TRY(add_convolution(graph, &d, c->task, convolved, &operations[count++]));
+    if (biases && clips)
+        FV_TRY(add_slot(graph, &d, slot, BIASED, true, &biased));
+    if (biases) {
+        FV_TRY(fv_cudnn_graph_tensor(graph, FV_B, false, 1, 1, 1, channels, &bias));
+        FV_TRY(add_pointwise(graph, CUDNN_POINTWISE_ADD, convolved, bias, biased, &operations[count++]));
+    }
+    if (clips)
+        FV_TRY(add_pointwise(graph, CUDNN_POINTWISE_RELU_FWD, biases ? biased : convolved, NULL, result,
+                             &operations[count++]));
+    return fv_cudnn_graph_close(graph, operations, count);
 }
 
 static fv_status create(const fv_cudnn_device *device, const fv_operation *op, fv_pass pass, fv_cudnn_choice choice,
@@ -156,12 +193,15 @@ static fv_status create(const fv_cudnn_device *device, const fv_operation *op, f
     if (!c)
         return fv_fail(FV_NO_MEMORY, "cudnn: no memory for a convolution");
     *c = (fv_cudnn_convolution){.op = *op, .pass = pass, .task = task_of(op, pass), .users = 1};
-    const bool fusible = op->kind == FV_CONV2D && pass == FV_FORWARD && fv_cudnn_has_bias(op);
+    const fv_dtype dtype = fv_operation_dtype(op);
+    const bool fusible = pass == FV_FORWARD && (fv_cudnn_has_bias(op) || fv_cudnn_has_relu(op));
+    const bool rounds_twice = pass == FV_FORWARD && fv_cudnn_has_bias(op) && fv_dtype_stored(dtype) != FV_F32;
+    const int graphs = fusible && !rounds_twice ? 2 : 1;
     fv_status status = FV_OK;
-    while (c->graph_count < 1 + fusible && status == FV_OK) {
+    while (c->graph_count < graphs && status == FV_OK) {
         fv_cudnn_graph *graph = &c->graphs[c->graph_count++];
-        fv_cudnn_graph_begin(graph, device, choice, layout);
-        graph->adds_bias = fusible && c->graph_count == 1;
+        fv_cudnn_graph_begin(graph, device, choice, layout, dtype);
+        graph->fuses = fusible && c->graph_count == 1;
         status = build(graph, c);
     }
     if (status == FV_OK)
@@ -235,9 +275,13 @@ fv_status fv_cudnn_convolution_prepare_first(fv_cudnn_convolution *convolution, 
 
 fv_status fv_cudnn_convolution_run(const fv_cudnn_convolution *convolution, const fv_cudnn_way *way,
                                    const fv_buffers *buffers) {
-    const fv_cudnn_task *work = convolution->task;
-    const int64_t ids[] = {work->input, work->filter, work->output, FV_B};
-    void *const pointers[] = {buffers->at[work->input], buffers->at[work->filter], buffers->at[work->output],
-                              buffers->at[FV_B]};
-    return fv_cudnn_way_run(way, way->graph->adds_bias ? 4 : 3, ids, pointers, buffers->workspace);
+    int64_t ids[FV_CUDNN_SLOTS + 1], count = 0;
+    void *pointers[FV_CUDNN_SLOTS + 1];
+    for (; count < FV_CUDNN_SLOTS; ++count)
+        ids[count] = convolution->task->roles[count];
+    if (way->graph->fuses && fv_cudnn_has_bias(&convolution->op))
+        ids[count++] = FV_B;
+    for (int64_t i = 0; i < count; ++i)
+        pointers[i] = buffers->at[ids[i]];
+    return fv_cudnn_way_run(way, count, ids, pointers, buffers->workspace);
 }

@@ -5,10 +5,13 @@
 
 #include "backends/cudnn/graph.h"
 
+/* The tensors of a conv2d's pass: x or dx, w or dw, y or dy. */
+typedef enum fv_cudnn_slot { FV_CUDNN_INPUT, FV_CUDNN_FILTER, FV_CUDNN_OUTPUT, FV_CUDNN_SLOTS } fv_cudnn_slot;
+
 /* One pass of an operation as one of a conv2d: which, and whose tensors fill its slots. */
 typedef struct fv_cudnn_task {
     fv_pass pass;
-    fv_role input, filter, output;
+    fv_role roles[FV_CUDNN_SLOTS];
 } fv_cudnn_task;
 
 typedef struct fv_cudnn_convolution {
@@ -23,6 +26,7 @@ typedef struct fv_cudnn_convolution {
 /* Why cuDNN cannot have this operation, or NULL. */
 const char *fv_cudnn_refuse_convolution(const fv_operation *op);
 bool fv_cudnn_has_bias(const fv_operation *op);
+bool fv_cudnn_has_relu(const fv_operation *op);
 
 /* The graphs of an operation. Of the best choice they are the device's latest, if that is the same, or become it. Leave
  * them when no way of theirs is left; NULL is fine. */

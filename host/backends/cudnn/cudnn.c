@@ -55,12 +55,16 @@ bool fv_cudnn_fits(int64_t n, int64_t h, int64_t w, int64_t c) {
            !__builtin_mul_overflow(elements, c, &elements) && elements <= INT_MAX;
 }
 
-fv_status fv_cudnn_tensor_create(const fv_cudnn_api *api, fv_layout layout, int64_t n, int64_t h, int64_t w, int64_t c,
-                                 cudnnTensorDescriptor_t *tensor) {
+cudnnDataType_t fv_cudnn_dtype(fv_dtype dtype) {
+    return dtype == FV_BF16 ? CUDNN_DATA_BFLOAT16 : dtype == FV_F16 ? CUDNN_DATA_HALF : CUDNN_DATA_FLOAT;
+}
+
+fv_status fv_cudnn_tensor_create(const fv_cudnn_api *api, fv_dtype dtype, fv_layout layout, int64_t n, int64_t h,
+                                 int64_t w, int64_t c, cudnnTensorDescriptor_t *tensor) {
     const cudnnTensorFormat_t format = layout == FV_NHWC ? CUDNN_TENSOR_NHWC : CUDNN_TENSOR_NCHW;
     FV_TRY(FV_CUDNN(api, "create a tensor descriptor", api->tensor_create(tensor)));
     return FV_CUDNN(api, "describe a tensor",
-                    api->tensor_set(*tensor, format, CUDNN_DATA_FLOAT, (int)n, (int)c, (int)h, (int)w));
+                    api->tensor_set(*tensor, format, fv_cudnn_dtype(dtype), (int)n, (int)c, (int)h, (int)w));
 }
 
 static fv_status open_device(fv_context *context, fv_cudnn_device *device) {

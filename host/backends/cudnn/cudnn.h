@@ -72,9 +72,12 @@ fv_status fv_cudnn_check(const fv_cudnn_api *api, cudnnStatus_t status, const ch
 /* Lets go of the latest convolution. */
 void fv_cudnn_convolution_forget(fv_cudnn_device *device);
 
-/* A dense f32 tensor for the older functions. On failure *tensor may still have to be destroyed. */
-fv_status fv_cudnn_tensor_create(const fv_cudnn_api *api, fv_layout layout, int64_t n, int64_t h, int64_t w, int64_t c,
-                                 cudnnTensorDescriptor_t *tensor);
+/* How cuDNN calls what tensors of an operation's dtype are stored as. */
+cudnnDataType_t fv_cudnn_dtype(fv_dtype dtype);
+
+/* A dense tensor for the older functions. On failure *tensor may still have to be destroyed. */
+fv_status fv_cudnn_tensor_create(const fv_cudnn_api *api, fv_dtype dtype, fv_layout layout, int64_t n, int64_t h,
+                                 int64_t w, int64_t c, cudnnTensorDescriptor_t *tensor);
 
 /* Whether cuDNN's 32-bit sizes can hold a tensor of these extents. */
 bool fv_cudnn_fits(int64_t n, int64_t h, int64_t w, int64_t c);

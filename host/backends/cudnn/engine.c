@@ -1,7 +1,8 @@
 /* What cuDNN says of an engine's arithmetic, in our notes and in words.
  *
- * cuDNN's notes on an engine are a list; the table says what each means for f32 tensors. An engine without notes other
- * than that on NaNs computes in true fp32. Knobs are an engine's settings; they are numbered, as in cuDNN's own logs.
+ * cuDNN's notes on an engine are a list; the table says what each means. An engine for f32 tensors without notes other
+ * than that on NaNs computes in true fp32; for tensors of 16 bits tensor cores, whose products of them are exact and whose
+ * sums are f32's, are as good. Knobs are an engine's settings; they are numbered, as in cuDNN's own logs.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,12 +16,12 @@ enum { MOST_NOTES = CUDNN_NUMERICAL_NOTE_TYPE_COUNT };
 static const struct {
     cudnnBackendNumericalNote_t note;
     const char *name;
-    unsigned ours;
+    unsigned ours; /* of f32 tensors */
 } known_notes[] = {
-    /* f32 reaches tensor cores as tf32, and inputs converted down are taken to become that: with bf16's 8 bits an
-     * engine would exceed its bound. */
-    {CUDNN_NUMERICAL_NOTE_TENSOR_CORE, "tensor_core", FV_NOTE_TF32},
-    {CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS, "down_convert_inputs", FV_NOTE_TF32},
+    /* f32 reaches tensor cores as tf32, whether by rounding or because they do not look at the lower bits, nobody says.
+     * Inputs converted down are taken to become that: with bf16's 8 bits an engine would exceed its bound. */
+    {CUDNN_NUMERICAL_NOTE_TENSOR_CORE, "tensor_core", FV_NOTE_TF32_CUT},
+    {CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS, "down_convert_inputs", FV_NOTE_TF32_CUT},
     {CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION, "reduced_precision_reduction", FV_NOTE_HALF_SUMS},
     {CUDNN_NUMERICAL_NOTE_FFT, "fft", FV_NOTE_FFT},
     {CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC, "nondeterministic", 0},
@@ -34,7 +35,12 @@ static const struct {
 enum {
     KNOWN_NOTES = sizeof known_notes / sizeof known_notes[0],
     SOME_TILE = FV_NOTE_WINOGRAD_2X2 | FV_NOTE_WINOGRAD_4X4 | FV_NOTE_WINOGRAD_9X9,
+    TRANSFORMS = SOME_TILE | FV_NOTE_FFT,
 };
+
+static bool has_16_bits(const fv_cudnn_graph *graph) {
+    return fv_dtype_size(graph->dtype) == 2;
+}
 
 /* Adds a word to the text; "..." stands for the first that there is no room for, and for all that come after it. */
 static void append(fv_numerics *numerics, const char *word) {
@@ -46,10 +52,11 @@ static void append(fv_numerics *numerics, const char *word) {
     strcpy(end, strlen(word) <= room ? word : rest);
 }
 
-/* FV_UNSUPPORTED if a note is unknown: a later library may have other kinds of arithmetic. */
-static fv_status translate(const cudnnBackendNumericalNote_t *notes, int64_t count, fv_cudnn_engine *engine) {
-    bool winograd = false;
-    engine->strict = true;
+/* FV_UNSUPPORTED if a note is unknown: a later library may have other kinds of arithmetic; or if values of 16 bits become
+ * something less, of which there is more than one. */
+static fv_status translate(const fv_cudnn_graph *graph, const cudnnBackendNumericalNote_t *notes, int64_t count,
+                           fv_cudnn_engine *engine) {
+    bool winograd = false, nondeterministic = false;
     for (int64_t i = 0; i < count; ++i) {
         int k = 0;
         while (k < KNOWN_NOTES && known_notes[k].note != notes[i])
@@ -59,11 +66,19 @@ static fv_status translate(const cudnnBackendNumericalNote_t *notes, int64_t cou
                            engine->number, (int)notes[i]);
         engine->notes |= known_notes[k].ours;
         winograd |= notes[i] == CUDNN_NUMERICAL_NOTE_WINOGRAD;
-        engine->strict &= notes[i] == CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP;
+        nondeterministic |= notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;
+        engine->converts |= notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
         engine->listed |= 1u << k;
     }
+    if (has_16_bits(graph) && engine->converts)
+        return fv_fail(FV_UNSUPPORTED, "cudnn: engine %" PRId64 " converts inputs of %s down, to what is not known",
+                       engine->number, fv_dtype_name(graph->dtype));
+    if (has_16_bits(graph))
+        engine->notes &= ~(unsigned)FV_NOTE_TF32_CUT;
     if (winograd && !(engine->notes & SOME_TILE))
         engine->notes |= FV_NOTE_WINOGRAD_9X9; /* of unknown size: the largest */
+    engine->strict = !nondeterministic && !engine->converts && !(engine->notes & TRANSFORMS) &&
+                     !fv_notes_fall_short(graph->dtype, engine->notes);
     return FV_OK;
 }
 
@@ -79,7 +94,7 @@ static fv_status read_engine(const fv_cudnn_graph *graph, cudnnBackendDescriptor
     if (count > MOST_NOTES)
         return fv_fail(FV_UNSUPPORTED, "cudnn: an engine has %" PRId64 " numerical notes; at most %d are known", count,
                        MOST_NOTES);
-    return translate(notes, count, engine);
+    return translate(graph, notes, count, engine);
 }
 
 static fv_status read_knob(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t choice, fv_cudnn_engine *engine) {
@@ -119,12 +134,11 @@ fv_status fv_cudnn_examine(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t
     return status == FV_OK ? read_knobs(graph, config, engine) : status;
 }
 
-fv_numerics fv_cudnn_describe(const fv_cudnn_engine *engine) {
+fv_numerics fv_cudnn_describe(const fv_cudnn_graph *graph, const fv_cudnn_engine *engine) {
     fv_numerics numerics = {.notes = engine->notes};
-    snprintf(numerics.description, sizeof numerics.description, "engine %" PRId64 ", %s,%s", engine->number,
-             engine->notes & FV_NOTE_TF32        ? "tf32 math"
-             : engine->notes & FV_NOTE_HALF_SUMS ? "f32 math, f16 sums"
-                                                 : "f32 math",
+    const fv_dtype products = engine->notes & FV_NOTE_TF32_CUT ? FV_TF32 : has_16_bits(graph) ? graph->dtype : FV_F32;
+    snprintf(numerics.description, sizeof numerics.description, "engine %" PRId64 ", %s math%s,%s", engine->number,
+             fv_dtype_name(products), engine->notes & FV_NOTE_HALF_SUMS ? ", 16-bit sums" : "",
              engine->listed ? "" : " no notes");
     for (int k = 0; k < KNOWN_NOTES; ++k)
         if (engine->listed >> k & 1) {

@@ -4,14 +4,16 @@
 #include <stdlib.h>
 
 /* Bytes that every tensor's address is a multiple of. Parameters lie one behind the other in memory, so that a tensor may
- * start at any float; but many engines load 16 bytes at a time, and with less cuDNN leaves them out. */
-static int64_t tensor_alignment(fv_cudnn_choice choice) {
-    return choice == FV_CUDNN_STRICT ? sizeof(float) : 16;
+ * start at any float; but many engines load 16 bytes at a time, and with less cuDNN leaves them out, those on tensor cores
+ * above all. */
+static int64_t tensor_alignment(const fv_cudnn_graph *graph) {
+    return graph->choice == FV_CUDNN_STRICT && graph->dtype == FV_F32 ? sizeof(float) : 16;
 }
 
 void fv_cudnn_graph_begin(fv_cudnn_graph *graph, const fv_cudnn_device *device, fv_cudnn_choice choice,
-                          fv_layout layout) {
-    *graph = (fv_cudnn_graph){.api = &device->api, .handle = device->handle, .choice = choice, .layout = layout};
+                          fv_layout layout, fv_dtype dtype) {
+    *graph = (fv_cudnn_graph){
+        .api = &device->api, .handle = device->handle, .choice = choice, .layout = layout, .dtype = dtype};
 }
 
 void fv_cudnn_graph_end(fv_cudnn_graph *graph) {
@@ -44,10 +46,10 @@ fv_status fv_cudnn_finalize(const fv_cudnn_graph *graph, cudnnBackendDescriptor_
 fv_status fv_cudnn_graph_tensor(fv_cudnn_graph *graph, int64_t id, bool is_virtual, int64_t n, int64_t h, int64_t w,
                                 int64_t c, cudnnBackendDescriptor_t *tensor) {
     /* The extents are always in the order n, c, h, w; the strides tell the layout. */
-    static const cudnnDataType_t dtype = CUDNN_DATA_FLOAT;
+    const cudnnDataType_t dtype = is_virtual ? CUDNN_DATA_FLOAT : fv_cudnn_dtype(graph->dtype);
     const int64_t extents[] = {n, c, h, w}, nhwc[] = {h * w * c, 1, w * c, c}, nchw[] = {c * h * w, h * w, w, 1};
     const int64_t *strides = graph->layout == FV_NHWC ? nhwc : nchw;
-    const int64_t alignment = tensor_alignment(graph->choice);
+    const int64_t alignment = tensor_alignment(graph);
     FV_TRY(fv_cudnn_part(graph, CUDNN_BACKEND_TENSOR_DESCRIPTOR, tensor));
     FV_TRY(fv_cudnn_set(graph, *tensor, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &id));
     FV_TRY(fv_cudnn_set(graph, *tensor, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &dtype));
@@ -77,7 +79,7 @@ fv_status fv_cudnn_way_run(const fv_cudnn_way *way, int64_t count, const int64_t
                            void *workspace) {
     const fv_cudnn_graph *graph = way->graph;
     const fv_cudnn_api *api = graph->api;
-    const int64_t alignment = tensor_alignment(graph->choice);
+    const int64_t alignment = tensor_alignment(graph);
     for (int64_t i = 0; i < count; ++i)
         if ((uintptr_t)pointers[i] % (uintptr_t)alignment)
             return fv_fail(FV_BAD_INPUT, "cudnn: %s starts at an address that is no multiple of %d",

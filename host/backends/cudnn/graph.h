@@ -10,13 +10,14 @@
 
 #include "backends/cudnn/cudnn.h"
 
-enum { FV_CUDNN_PARTS = 16, FV_CUDNN_KNOBS = CUDNN_KNOB_TYPE_COUNTS };
+enum { FV_CUDNN_PARTS = 20, FV_CUDNN_KNOBS = CUDNN_KNOB_TYPE_COUNTS };
 
-/* Which engines are admitted; offers.c tells by what. */
+/* Which engines are admitted; offers.c tells by what. Tensors must be aligned to 16 bytes, but those of f32 for the strict
+ * choice, which may start at any float. */
 typedef enum fv_cudnn_choice {
-    FV_CUDNN_STRICT,  /* those that compute as we ask; tensors may start at any float */
-    FV_CUDNN_BEST,    /* those in true fp32, by whatever method; tensors must be aligned to 16 bytes */
-    FV_CUDNN_FASTEST, /* all; tensors must be aligned to 16 bytes */
+    FV_CUDNN_STRICT,  /* those that compute as we ask */
+    FV_CUDNN_BEST,    /* those in the arithmetic of the dtype, by whatever method */
+    FV_CUDNN_FASTEST, /* all */
 } fv_cudnn_choice;
 
 /* A configuration's engine, the arithmetic of that, and its settings, which cuDNN calls knobs (engine.c). */
@@ -24,7 +25,8 @@ typedef struct fv_cudnn_engine {
     int64_t number;  /* as cuDNN's documentation and logs count them */
     unsigned notes;  /* bit set of fv_numerical_note */
     unsigned listed; /* bit set of cuDNN's notes, in the order of the table in engine.c */
-    bool strict;     /* true fp32, without transforms, the same bits on every run */
+    bool strict;     /* the arithmetic of the graph's dtype, without transforms, the same bits on every run */
+    bool converts;   /* inputs to a format that is not told */
     int knobs;
     int64_t knob_types[FV_CUDNN_KNOBS], knob_values[FV_CUDNN_KNOBS];
 } fv_cudnn_engine;
@@ -38,11 +40,12 @@ typedef struct fv_cudnn_graph {
     const fv_cudnn_api *api;
     cudnnHandle_t handle;
     fv_cudnn_choice choice;
-    fv_layout layout; /* of its tensors */
+    fv_layout layout; /* of its tensors, */
+    fv_dtype dtype;   /* of the operation that they are of */
     cudnnBackendDescriptor_t parts[FV_CUDNN_PARTS];
     int part_count;
     cudnnBackendDescriptor_t whole; /* all of its operations; one of the parts */
-    bool adds_bias;                 /* the bias is one of its inputs */
+    bool fuses;                     /* bias and ReLU, as far as the operation has them, are in it */
     fv_cudnn_offer *offers;
     int offer_count, modes_asked; /* modes of the heuristics, see offers.c */
 } fv_cudnn_graph;
@@ -56,7 +59,7 @@ typedef struct fv_cudnn_way {
 
 /* Starts an empty graph; end it in any case. */
 void fv_cudnn_graph_begin(fv_cudnn_graph *graph, const fv_cudnn_device *device, fv_cudnn_choice choice,
-                          fv_layout layout);
+                          fv_layout layout, fv_dtype dtype);
 void fv_cudnn_graph_end(fv_cudnn_graph *graph);
 
 /* Makes a part, sets an attribute of it (`count` values of a type), and closes it to further setting. */
@@ -65,8 +68,8 @@ fv_status fv_cudnn_set(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t par
                        cudnnBackendAttributeType_t type, int64_t count, const void *values);
 fv_status fv_cudnn_finalize(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t part);
 
-/* A dense f32 tensor in the graph's layout, known to fv_cudnn_way_run by its id. A virtual one lives inside the graph
- * only. */
+/* A dense tensor in the graph's layout and dtype, known to fv_cudnn_way_run by its id. A virtual one lives inside the
+ * graph only, and is f32. */
 fv_status fv_cudnn_graph_tensor(fv_cudnn_graph *graph, int64_t id, bool is_virtual, int64_t n, int64_t h, int64_t w,
                                 int64_t c, cudnnBackendDescriptor_t *tensor);
 
@@ -81,7 +84,7 @@ fv_status fv_cudnn_read(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t pa
 fv_status fv_cudnn_examine(const fv_cudnn_graph *graph, cudnnBackendDescriptor_t config, fv_cudnn_engine *engine);
 
 /* The same in our notes and in words, such as "engine 38, f32 math, no notes; k2=4". */
-fv_numerics fv_cudnn_describe(const fv_cudnn_engine *engine);
+fv_numerics fv_cudnn_describe(const fv_cudnn_graph *graph, const fv_cudnn_engine *engine);
 
 /* Asks the heuristics for all that they list, and counts the offers. FV_UNSUPPORTED if there is none. */
 fv_status fv_cudnn_graph_offers(fv_cudnn_graph *graph, int *count);

@@ -15,7 +15,7 @@ static const char *supports_add(const fv_operation *op) {
 
 static fv_status describe_add(const fv_operation *op, fv_cudnn_plan *plan) {
     const fv_cudnn_api *api = &plan->device->api;
-    FV_TRY(fv_cudnn_tensor_create(api, FV_NHWC, 1, 1, op->add.elements, 1, &plan->tensor[0]));
+    FV_TRY(fv_cudnn_tensor_create(api, FV_F32, FV_NHWC, 1, 1, op->add.elements, 1, &plan->tensor[0]));
     FV_TRY(FV_CUDNN(api, "create an operation's descriptor", api->elementwise_create(&plan->elementwise)));
     return FV_CUDNN(
         api, "describe an addition",
@@ -52,8 +52,8 @@ static fv_status describe_flatten(const fv_operation *op, fv_cudnn_plan *plan) {
     const fv_flatten *d = &op->flatten;
     const fv_cudnn_api *api = &plan->device->api;
     const fv_layout order = d->order == FV_HWC ? FV_NHWC : FV_NCHW;
-    FV_TRY(fv_cudnn_tensor_create(api, FV_NHWC, d->n, d->h, d->w, d->c, &plan->tensor[IMAGES]));
-    return fv_cudnn_tensor_create(api, order, d->n, d->h, d->w, d->c, &plan->tensor[FEATURES]);
+    FV_TRY(fv_cudnn_tensor_create(api, FV_F32, FV_NHWC, d->n, d->h, d->w, d->c, &plan->tensor[IMAGES]));
+    return fv_cudnn_tensor_create(api, FV_F32, order, d->n, d->h, d->w, d->c, &plan->tensor[FEATURES]);
 }
 
 static fv_status prepare_flatten(fv_context *context, const fv_operation *op, void **state) {

@@ -3,11 +3,14 @@
  * For f32 tensors cuDNN offers engines in true fp32 beside those on tensor cores (TF32): nothing in the graph keeps
  * them apart, but its notes on every engine do. By these the strict choice admits an engine only without
  *
- *     tensor cores, converted inputs, reduced-precision sums: f32 would not be true fp32
+ *     tensor cores: f32 would not be true fp32; of the other dtypes they are the point
+ *     converted inputs: tf32 would be something else
+ *     reduced-precision sums: they are to be f32's
  *     FFT, Winograd: another numerical kind, to which neither exact integers nor the bound for dot products apply
  *     nondeterministic: strict rows promise the same bits on every run
  *
- * and the best choice looks at the first line only. Notes on behaviour play no part: engines that are compiled when
+ * and the best choice looks at the first three lines, and of 16-bit tensors at the fourth, because nobody says whether the
+ * transformed values are stored in 16 bits, too. Notes on behaviour play no part: engines that are compiled when
  * they are planned, or that call cuBLASLt, are as good as others, and the rest is about int8.
  */
 #include <inttypes.h>
@@ -24,12 +27,12 @@ enum { MOST_OF_A_MODE = 64 };
 static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_FALLBACK};
 enum { MODES = sizeof modes / sizeof modes[0] };
 
-static bool admits(fv_cudnn_choice choice, const fv_cudnn_engine *engine) {
-    switch (choice) {
+static bool admits(const fv_cudnn_graph *graph, const fv_cudnn_engine *engine) {
+    switch (graph->choice) {
     case FV_CUDNN_STRICT:
         return engine->strict;
     case FV_CUDNN_BEST:
-        return !(engine->notes & (FV_NOTE_TF32 | FV_NOTE_HALF_SUMS));
+        return !engine->converts && !fv_notes_fall_short(graph->dtype, engine->notes);
     case FV_CUDNN_FASTEST:
         break;
     }
@@ -46,7 +49,7 @@ static bool same_settings(const fv_cudnn_engine *a, const fv_cudnn_engine *b) {
  * One that cuDNN says unknown things of is no error: it is not taken. */
 static fv_status consider(fv_cudnn_graph *graph, cudnnBackendDescriptor_t *config) {
     fv_cudnn_engine engine;
-    if (fv_cudnn_examine(graph, *config, &engine) != FV_OK || !admits(graph->choice, &engine))
+    if (fv_cudnn_examine(graph, *config, &engine) != FV_OK || !admits(graph, &engine))
         return FV_OK;
     for (int i = 0; i < graph->offer_count; ++i)
         if (same_settings(&graph->offers[i].engine, &engine))
@@ -95,11 +98,12 @@ static fv_status ask_next_mode(fv_cudnn_graph *graph) {
 
 static fv_status no_offer(const fv_cudnn_graph *graph) {
     static const char *const wanted[] = {
-        [FV_CUDNN_STRICT] = "deterministic engine without tensor cores, FFT or Winograd",
-        [FV_CUDNN_BEST] = "engine in true fp32",
-        [FV_CUDNN_FASTEST] = "engine",
+        [FV_CUDNN_STRICT] = "deterministic engine without FFT and Winograd",
+        [FV_CUDNN_BEST] = "engine",
+        [FV_CUDNN_FASTEST] = "engine of any arithmetic",
     };
-    return fv_fail(FV_UNSUPPORTED, "cudnn: no %s runs this", wanted[graph->choice]);
+    return fv_fail(FV_UNSUPPORTED, "cudnn: no %s runs this in %s", wanted[graph->choice],
+                   graph->dtype == FV_F32 ? "true fp32" : fv_dtype_name(graph->dtype));
 }
 
 fv_status fv_cudnn_graph_offers(fv_cudnn_graph *graph, int *count) {
@@ -135,7 +139,7 @@ static fv_status plan(const fv_cudnn_offer *offer, fv_cudnn_way *way) {
 /* Whatever is wrong with one offer, another may do. */
 fv_status fv_cudnn_way_prepare(const fv_cudnn_graph *graph, int offer, fv_cudnn_way *way) {
     const fv_cudnn_offer *chosen = &graph->offers[offer];
-    *way = (fv_cudnn_way){.graph = graph, .numerics = fv_cudnn_describe(&chosen->engine)};
+    *way = (fv_cudnn_way){.graph = graph, .numerics = fv_cudnn_describe(graph, &chosen->engine)};
     if (plan(chosen, way) == FV_OK)
         return FV_OK;
     fv_cudnn_way_release(way);

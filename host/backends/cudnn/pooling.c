@@ -52,8 +52,9 @@ static cudnnPoolingMode_t mode(const fv_operation *op) {
 static fv_status describe(const fv_operation *op, fv_cudnn_plan *plan) {
     const fv_pool2d *d = &op->pool;
     const fv_cudnn_api *api = &plan->device->api;
-    FV_TRY(fv_cudnn_tensor_create(api, plan->layout, d->n, d->h, d->w, d->c, &plan->tensor[IMAGES]));
-    FV_TRY(fv_cudnn_tensor_create(api, plan->layout, d->n, fv_pool_p(d), fv_pool_q(d), d->c, &plan->tensor[POOLED]));
+    FV_TRY(fv_cudnn_tensor_create(api, FV_F32, plan->layout, d->n, d->h, d->w, d->c, &plan->tensor[IMAGES]));
+    FV_TRY(fv_cudnn_tensor_create(api, FV_F32, plan->layout, d->n, fv_pool_p(d), fv_pool_q(d), d->c,
+                                  &plan->tensor[POOLED]));
     FV_TRY(FV_CUDNN(api, "create a pooling descriptor", api->pooling_create(&plan->pooling)));
     return FV_CUDNN(api, "describe a pooling",
                     api->pooling_set(plan->pooling, mode(op), CUDNN_PROPAGATE_NAN, (int)d->r, (int)d->s,

@@ -14,7 +14,7 @@ static const char *supports(const fv_operation *op) {
 
 static fv_status describe(const fv_operation *op, fv_cudnn_plan *plan) {
     const fv_cudnn_api *api = &plan->device->api;
-    FV_TRY(fv_cudnn_tensor_create(api, FV_NHWC, 1, 1, op->relu.elements, 1, &plan->tensor[0]));
+    FV_TRY(fv_cudnn_tensor_create(api, FV_F32, FV_NHWC, 1, 1, op->relu.elements, 1, &plan->tensor[0]));
     FV_TRY(FV_CUDNN(api, "create an activation descriptor", api->activation_create(&plan->activation)));
     return FV_CUDNN(api, "describe an activation",
                     api->activation_set(plan->activation, CUDNN_ACTIVATION_RELU, CUDNN_PROPAGATE_NAN, 0.0));

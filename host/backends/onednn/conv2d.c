@@ -15,9 +15,12 @@
  * a transposed convolution are "ihwo": of logical shape [K, C, R, S], output channels contiguous. With groups the same
  * buffer reads as [G, K/G, C/G, R, S], of which the strides make G,C/G,R,S,K/G: "acdeb". Output padding needs no mention,
  * oneDNN derives it from the extents.
+ *
+ * bf16 wants AVX-512; oneDNN 2.6 has no f16 on CPUs.
  */
 #include "backends/onednn/onednn.h"
 #include "base/error.h"
+#include "ops/op.h"
 
 /* Either operation: its sizes, and what the two differ in. oneDNN has one type for the descriptors of both. */
 typedef struct convolution {
@@ -71,23 +74,23 @@ static convolution convolution_of(const fv_operation *op) {
                          .backward_weights = dnnl_dilated_deconvolution_backward_weights_desc_init};
 }
 
-/* oneDNN's view of the operation. */
+/* oneDNN's view of the operation. Results are f32 to a primitive, see fv_onednn_type. */
 typedef struct view {
     convolution c;
-    dnnl_memory_desc_t x, y, b;
-    dnnl_memory_desc_t w;           /* as our filters lie in memory */
-    dnnl_memory_desc_t any_w;       /* the same in oneDNN's choice of layout */
-    const dnnl_memory_desc_t *bias; /* &b, or NULL without one */
+    dnnl_memory_desc_t x, y, b, x_result, y_result, b_result;
+    dnnl_memory_desc_t w;                      /* as our filters lie in memory */
+    dnnl_memory_desc_t any_w, any_w_result;    /* the same in oneDNN's choice of layout */
+    const dnnl_memory_desc_t *bias, *bias_sum; /* &b and &b_result, or NULL without one */
     dnnl_dims_t strides, dilations, pads_before, pads_after;
 } view;
 
-static fv_status describe_filter(const convolution *c, dnnl_format_tag_t grouped, dnnl_format_tag_t dense,
-                                 dnnl_memory_desc_t *w) {
+static fv_status describe_filter(const convolution *c, dnnl_data_type_t type, dnnl_format_tag_t grouped,
+                                 dnnl_format_tag_t dense, dnnl_memory_desc_t *w) {
     const fv_window2d *d = c->window;
     const int64_t with_groups[] = {c->groups, c->k / c->groups, d->c / c->groups, d->r, d->s};
     if (c->groups > 1)
-        return fv_onednn_layout(w, 5, with_groups, dnnl_f32, grouped);
-    return fv_onednn_layout(w, 4, with_groups + 1, dnnl_f32, dense);
+        return fv_onednn_layout(w, 5, with_groups, type, grouped);
+    return fv_onednn_layout(w, 4, with_groups + 1, type, dense);
 }
 
 static fv_status look(const fv_operation *op, view *v) {
@@ -101,19 +104,25 @@ static fv_status look(const fv_operation *op, view *v) {
         .pads_before = {d->pad_top, d->pad_left},
         .pads_after = {d->pad_bottom, d->pad_right},
     };
-    FV_TRY(fv_onednn_layout(&v->x, 4, x, dnnl_f32, dnnl_nhwc));
-    FV_TRY(fv_onednn_layout(&v->y, 4, y, dnnl_f32, dnnl_nhwc));
-    FV_TRY(describe_filter(&c, c.grouped, c.dense, &v->w));
-    FV_TRY(describe_filter(&c, dnnl_format_tag_any, dnnl_format_tag_any, &v->any_w));
-    FV_TRY(fv_onednn_layout(&v->b, 1, &c.k, dnnl_f32, dnnl_x));
+    const dnnl_data_type_t type = fv_onednn_type(fv_operation_dtype(op));
+    FV_TRY(fv_onednn_layout(&v->x, 4, x, type, dnnl_nhwc));
+    FV_TRY(fv_onednn_layout(&v->x_result, 4, x, dnnl_f32, dnnl_nhwc));
+    FV_TRY(fv_onednn_layout(&v->y, 4, y, type, dnnl_nhwc));
+    FV_TRY(fv_onednn_layout(&v->y_result, 4, y, dnnl_f32, dnnl_nhwc));
+    FV_TRY(describe_filter(&c, type, c.grouped, c.dense, &v->w));
+    FV_TRY(describe_filter(&c, type, dnnl_format_tag_any, dnnl_format_tag_any, &v->any_w));
+    FV_TRY(describe_filter(&c, dnnl_f32, dnnl_format_tag_any, dnnl_format_tag_any, &v->any_w_result));
+    FV_TRY(fv_onednn_layout(&v->b, 1, &c.k, type, dnnl_x));
+    FV_TRY(fv_onednn_layout(&v->b_result, 1, &c.k, dnnl_f32, dnnl_x));
     v->bias = c.bias ? &v->b : NULL;
+    v->bias_sum = c.bias ? &v->b_result : NULL;
     return FV_OK;
 }
 
 static fv_status design_forward_primitive(const view *v, fv_onednn_design *design) {
     dnnl_convolution_desc_t descriptor;
     FV_TRY(fv_onednn_check(v->c.forward(&descriptor, dnnl_forward_training, v->c.direct, &v->x, &v->any_w, v->bias,
-                                        &v->y, v->strides, v->dilations, v->pads_before, v->pads_after),
+                                        &v->y_result, v->strides, v->dilations, v->pads_before, v->pads_after),
                            "describe a convolution"));
     return fv_onednn_design_primitive(design, &descriptor, NULL);
 }
@@ -144,8 +153,8 @@ static fv_status describe_backward_data(const fv_operation *op, fv_onednn_design
     view v;
     FV_TRY(look(op, &v));
     dnnl_convolution_desc_t descriptor;
-    FV_TRY(fv_onednn_check(v.c.backward_data(&descriptor, v.c.direct, &v.x, &v.any_w, &v.y, v.strides, v.dilations,
-                                             v.pads_before, v.pads_after),
+    FV_TRY(fv_onednn_check(v.c.backward_data(&descriptor, v.c.direct, &v.x_result, &v.any_w, &v.y, v.strides,
+                                             v.dilations, v.pads_before, v.pads_after),
                            "describe a convolution's backward_data"));
     FV_TRY(design_backward_primitive(&v, &descriptor, design));
     fv_onednn_design_operand(design, FV_DY, DNNL_ARG_DIFF_DST, &v.y);
@@ -158,8 +167,8 @@ static fv_status describe_backward_weights(const fv_operation *op, fv_onednn_des
     view v;
     FV_TRY(look(op, &v));
     dnnl_convolution_desc_t descriptor;
-    FV_TRY(fv_onednn_check(v.c.backward_weights(&descriptor, v.c.direct, &v.x, &v.any_w, v.bias, &v.y, v.strides,
-                                                v.dilations, v.pads_before, v.pads_after),
+    FV_TRY(fv_onednn_check(v.c.backward_weights(&descriptor, v.c.direct, &v.x, &v.any_w_result, v.bias_sum, &v.y,
+                                                v.strides, v.dilations, v.pads_before, v.pads_after),
                            "describe a convolution's backward_weights"));
     FV_TRY(design_backward_primitive(&v, &descriptor, design));
     fv_onednn_design_operand(design, FV_X, DNNL_ARG_SRC, &v.x);
@@ -208,19 +217,20 @@ static fv_status prepare_backward_weights(fv_context *context, const fv_operatio
     return fv_onednn_prepare(context, op, op->window.n, describe_backward_weights, state);
 }
 
-#define ROW(kind_, pass_, supports_, prepare_)                                                                         \
+#define ROW(kind_, dtype_, pass_, supports_, prepare_)                                                                 \
     {                                                                                                                  \
-        .kind = kind_, .pass = pass_, .dtype = FV_F32, .name = "direct", .deterministic = true, .supports = supports_, \
-        .prepare = prepare_, .release = fv_onednn_release, .workspace = fv_onednn_workspace,                           \
-        .workspace_rule = FV_ONEDNN_WORKSPACE_RULE, .numerics = fv_onednn_numerics, .run = fv_onednn_run               \
+        .kind = kind_, .pass = pass_, .dtype = dtype_, .name = "direct", .deterministic = true,                        \
+        .lacks = FV_ONEDNN_LACKS(dtype_), .supports = supports_, .prepare = prepare_, .release = fv_onednn_release,    \
+        .workspace = fv_onednn_workspace, .workspace_rule = FV_ONEDNN_WORKSPACE_RULE, .numerics = fv_onednn_numerics,  \
+        .run = fv_onednn_run                                                                                           \
     }
 
+#define ROWS(kind, dtype)                                                                                              \
+    ROW(kind, dtype, FV_FORWARD, supports, prepare_forward),                                                           \
+        ROW(kind, dtype, FV_BACKWARD_DATA, supports, prepare_backward_data),                                           \
+        ROW(kind, dtype, FV_BACKWARD_WEIGHTS, supports_weights, prepare_backward_weights)
+
 const fv_kernel fv_onednn_conv2d[] = {
-    ROW(FV_CONV2D, FV_FORWARD, supports, prepare_forward),
-    ROW(FV_CONV2D, FV_BACKWARD_DATA, supports, prepare_backward_data),
-    ROW(FV_CONV2D, FV_BACKWARD_WEIGHTS, supports_weights, prepare_backward_weights),
-    ROW(FV_TRANSPOSED, FV_FORWARD, supports, prepare_forward),
-    ROW(FV_TRANSPOSED, FV_BACKWARD_DATA, supports, prepare_backward_data),
-    ROW(FV_TRANSPOSED, FV_BACKWARD_WEIGHTS, supports_weights, prepare_backward_weights),
-    FV_KERNELS_END,
+    ROWS(FV_CONV2D, FV_F32),      ROWS(FV_CONV2D, FV_BF16), ROWS(FV_TRANSPOSED, FV_F32),
+    ROWS(FV_TRANSPOSED, FV_BF16), FV_KERNELS_END,
 };

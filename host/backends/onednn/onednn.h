@@ -45,6 +45,15 @@ typedef struct fv_onednn_design {
  * NULL. */
 fv_status fv_onednn_design_primitive(fv_onednn_design *design, const_dnnl_op_desc_t descriptor,
                                      const_dnnl_primitive_desc_t hint);
+
+/* How oneDNN calls what tensors of an operation's dtype are stored as. To primitives the results are f32 in any case: not
+ * every implementation for bf16 would round them only once, as a reorder behind it does. */
+dnnl_data_type_t fv_onednn_type(fv_dtype dtype);
+
+/* fv_kernel.lacks of rows of bf16. */
+const char *fv_onednn_lacks_bf16(const fv_context *context);
+#define FV_ONEDNN_LACKS(dtype) ((dtype) == FV_BF16 ? fv_onednn_lacks_bf16 : NULL)
+
 void fv_onednn_design_operand(fv_onednn_design *design, fv_role role, int argument, const dnnl_memory_desc_t *layout);
 
 /* Describes a memory; tag dnnl_format_tag_any leaves the layout to oneDNN. */

@@ -58,6 +58,16 @@ fv_status fv_onednn_design_primitive(fv_onednn_design *design, const_dnnl_op_des
         "find an implementation");
 }
 
+dnnl_data_type_t fv_onednn_type(fv_dtype dtype) {
+    return dtype == FV_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+const char *fv_onednn_lacks_bf16(const fv_context *context) {
+    (void)context;
+    const bool avx512 = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+    return avx512 ? NULL : "oneDNN 2 has bf16 for processors with AVX-512 alone";
+}
+
 void fv_onednn_design_operand(fv_onednn_design *design, fv_role role, int argument, const dnnl_memory_desc_t *layout) {
     design->operands[design->count++] = (fv_onednn_operand){role, argument, *layout};
 }
