@@ -9,7 +9,6 @@
 
 enum {
     WINOGRAD = FV_NOTE_WINOGRAD_2X2 | FV_NOTE_WINOGRAD_4X4 | FV_NOTE_WINOGRAD_9X9,
-    INEXACT = FV_NOTE_HALF_SUMS | WINOGRAD | FV_NOTE_FFT,
 };
 
 static const double eleven_bits = 0x1p-11; /* unit roundoff of f16 and tf32 */
@@ -36,13 +35,19 @@ static double unit_roundoff(const fv_operation *op) {
     return fv_unit_roundoff(sums_of(op));
 }
 
-/* Inputs rounded to 11 bits do not stand in the way of the exact comparison: exact inputs are at most 8. */
-const char *fv_notes_refusal(const fv_operation *op, fv_fill fill, unsigned notes) {
-    if (fill == FV_EXACT && notes & INEXACT)
-        return notes & FV_NOTE_HALF_SUMS ? "integers above 2^11 are not exact in f16, which holds the sums"
-                                         : "its transforms do not map integers to integers";
+/* Inputs rounded to 11 bits do not stand in the way of the exact comparison: exact inputs are at most 8,
+ * or 72. */
+static const char *exact_refusal(const fv_operation *op, fv_pass pass, unsigned notes) {
+    if (notes & FV_NOTE_HALF_SUMS)
+        return "integers above 2^11 are not exact in f16, which holds the sums";
+    if (notes & FV_NOTE_FFT)
+        return "its transforms do not map integers to integers";
+    return notes & WINOGRAD ? fv_winograd_inexact(op, pass, notes) : NULL;
+}
+
+const char *fv_notes_refusal(const fv_operation *op, fv_pass pass, fv_fill fill, unsigned notes) {
     if (fill == FV_EXACT)
-        return NULL;
+        return exact_refusal(op, pass, notes);
     if (notes & FV_NOTE_FFT)
         return "no error bound: the length of the Fourier transform is not known";
     if (notes & FV_NOTE_WINOGRAD_9X9)

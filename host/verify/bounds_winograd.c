@@ -43,7 +43,7 @@ typedef struct form {
     double points[MOST - 1]; /* all but the last, which is infinity */
 } form;
 
-/* Lavin and Gray's points. cuDNN does not say which it takes; these are the usual ones. */
+/* Lavin and Gray's points, which our kernels take. cuDNN does not say which it takes; these are the usual ones. */
 static const form forms[] = {
     {FV_NOTE_WINOGRAD_2X2, 2, 3, {0, 1, -1}},
     {FV_NOTE_WINOGRAD_4X4, 4, 3, {0, 1, -1, 2, -2}},

@@ -117,7 +117,7 @@ static void judge(fv_proof *proof, const fv_tally *tally, const char *refusal) {
 
 fv_status fv_excerpt_judge(fv_excerpt *excerpt, const fv_kernel *kernel, const fv_numerics *numerics,
                            const void *const outputs[FV_MAX_SPECS], fv_proof *proof) {
-    const char *refusal = fv_notes_refusal(&excerpt->op, FV_BOUNDED, numerics->notes);
+    const char *refusal = fv_notes_refusal(&excerpt->op, excerpt->pass, FV_BOUNDED, numerics->notes);
     fv_tally tally = {0};
     *proof = (fv_proof){.outcome = FV_PASSED};
     for (int i = 0; i < excerpt->count; ++i) {

@@ -78,13 +78,20 @@ void fv_generate_reals(const fv_tensor_spec *spec, uint64_t seed, void *data) {
     }
 }
 
-/* Integers of at most `range`; offsets and masks of conv2d_deformable are multiples of 1/4, up to 2 and 1. */
-static double exact_value(fv_role role, int64_t range, uint64_t seed, uint64_t i) {
+/* What the integers of the exact comparison are made of: at most `range` in size, and the filters' times `step`. */
+typedef struct integers {
+    int64_t range;
+    double step;
+} integers;
+
+/* Such an integer; offsets and masks of conv2d_deformable are multiples of 1/4, up to 2 and 1. */
+static double exact_value(fv_role role, const integers *made, uint64_t seed, uint64_t i) {
     if (role == FV_OFFSET)
         return (fv_random_below(seed, role, i, 17) - 8.0) / 4;
     if (role == FV_MASK)
         return fv_random_below(seed, role, i, 5) / 4.0;
-    return (double)fv_random_below(seed, role, i, (uint32_t)(2 * range + 1)) - (double)range;
+    const double value = (double)fv_random_below(seed, role, i, (uint32_t)(2 * made->range + 1)) - (double)made->range;
+    return role == FV_W ? made->step * value : value;
 }
 
 /* Integers of the index tensors lie below this. */
@@ -103,8 +110,8 @@ static uint32_t index_limit(const fv_operation *op, fv_role role) {
     }
 }
 
-static void fill_tensor(const fv_operation *op, const fv_tensor_spec *spec, fv_fill fill, int64_t range, uint64_t seed,
-                        void *data) {
+static void fill_tensor(const fv_operation *op, const fv_tensor_spec *spec, fv_fill fill, const integers *made,
+                        uint64_t seed, void *data) {
     const int64_t elements = fv_shape_elements(&spec->shape);
     if (spec->dtype == FV_F64 && fill == FV_BOUNDED) {
         fv_generate_reals(spec, seed, data);
@@ -117,7 +124,7 @@ static void fill_tensor(const fv_operation *op, const fv_tensor_spec *spec, fv_f
         else if (spec->dtype == FV_I32)
             ((int32_t *)data)[i] = (int32_t)fv_random_below(seed, spec->role, index, index_limit(op, spec->role));
         else
-            ((double *)data)[i] = exact_value(spec->role, range, seed, index);
+            ((double *)data)[i] = exact_value(spec->role, made, seed, index);
     }
 }
 
@@ -146,14 +153,20 @@ static fv_exactness exactness_of(const fv_operation *op, fv_pass pass) {
     return info->exactness ? info->exactness(op, pass) : (fv_exactness){(double)longest_reduction(op, pass), 2, 1};
 }
 
+/* Filters that Winograd's transforms may have to divide are for every kernel alike. */
+static integers integers_of(const fv_operation *op, fv_pass pass, const fv_exactness *exactness) {
+    const int64_t range = exact_range(exactness), winograd = fv_winograd_range(op, pass);
+    return winograd ? (integers){fv_min(range, winograd), FV_WINOGRAD_STEP} : (integers){range, 1};
+}
+
 fv_status fv_generate(const fv_operation *op, fv_pass pass, fv_fill fill, uint64_t seed, fv_host_tensors *tensors) {
     memset(tensors, 0, sizeof *tensors);
     const fv_operation wide = fv_in_double(op);
     const fv_exactness exactness = exactness_of(op, pass);
-    const int64_t range = exact_range(&exactness);
+    const integers made = integers_of(op, pass, &exactness);
     if (fill == FV_EXACT && exactness.grain <= 0)
         return fv_fail(FV_UNSUPPORTED, "the operation does not map integers to numbers that are exact in f32");
-    if (fill == FV_EXACT && range < 1)
+    if (fill == FV_EXACT && made.range < 1)
         return fv_fail(FV_UNSUPPORTED, "sums of so many terms exceed 2^24, up to which integers are exact in f32");
     fv_tensor_spec specs[FV_MAX_SPECS], forward[FV_MAX_SPECS];
     const int count = fv_operation_signature(&wide, pass, specs);
@@ -165,7 +178,7 @@ fv_status fv_generate(const fv_operation *op, fv_pass pass, fv_fill fill, uint64
     for (int i = 0; i < count; ++i) {
         if (specs[i].direction == FV_OUT)
             continue;
-        fill_tensor(op, &specs[i], fill, range, seed, tensors->at[specs[i].role]);
+        fill_tensor(op, &specs[i], fill, &made, seed, tensors->at[specs[i].role]);
         for (int j = 0; pass != FV_FORWARD && j < forward_count; ++j)
             needs_forward |= forward[j].direction == FV_OUT && forward[j].role == specs[i].role;
     }
@@ -173,7 +186,7 @@ fv_status fv_generate(const fv_operation *op, fv_pass pass, fv_fill fill, uint64
         FV_TRY_GOTO(status, allocate_tensors(forward, forward_count, tensors), failed);
         for (int j = 0; j < forward_count; ++j)
             if (forward[j].direction != FV_OUT)
-                fill_tensor(op, &forward[j], fill, range, seed, tensors->at[forward[j].role]);
+                fill_tensor(op, &forward[j], fill, &made, seed, tensors->at[forward[j].role]);
         FV_TRY_GOTO(status, fv_run_reference(op, FV_FORWARD, tensors), failed);
     }
     return FV_OK;

@@ -79,8 +79,9 @@ void fv_trial_end(fv_trial *trial) {
 }
 
 fv_status fv_trial_bounds(fv_trial *trial, int i, unsigned notes, const double **bounds) {
+    const double slack = trial->fill == FV_EXACT ? fv_winograd_slack(&trial->op, trial->pass, notes) : 0;
     *bounds = NULL;
-    if (trial->fill == FV_EXACT)
+    if (trial->fill == FV_EXACT && slack == 0)
         return FV_OK;
     if (notes != trial->notes) {
         for (int j = 0; j < trial->count; ++j) {
@@ -94,8 +95,12 @@ fv_status fv_trial_bounds(fv_trial *trial, int i, unsigned notes, const double *
         double *made = calloc((size_t)elements + 1, sizeof *made);
         if (!made)
             return fv_fail(FV_NO_MEMORY, "no memory for %lld error bounds", (long long)elements);
-        const fv_status status = fv_error_bounds(&trial->op, trial->pass, trial->specs[i].role, notes, &trial->inputs,
-                                                 &trial->results, made);
+        fv_status status = FV_OK;
+        for (int64_t e = 0; slack > 0 && e < elements; ++e)
+            made[e] = slack;
+        if (slack == 0)
+            status = fv_error_bounds(&trial->op, trial->pass, trial->specs[i].role, notes, &trial->inputs,
+                                     &trial->results, made);
         if (status != FV_OK)
             free(made); /* half-made bounds must not serve the next kernel */
         FV_TRY(status);

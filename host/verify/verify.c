@@ -315,7 +315,7 @@ fv_status fv_trial_judge(fv_trial *trial, fv_context *context, const fv_kernel *
     if (status != FV_OK)
         return status == FV_UNSUPPORTED ? FV_OK : status;
     verdict->numerics = fv_call_numerics(&s.call);
-    reason = fv_notes_refusal(&trial->op, trial->fill, verdict->numerics.notes);
+    reason = fv_notes_refusal(&trial->op, trial->pass, trial->fill, verdict->numerics.notes);
     if (reason) {
         judge(verdict, FV_SKIPPED, "%s", reason);
         goto done;

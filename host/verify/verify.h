@@ -2,6 +2,8 @@
  *
  * Two independent comparisons:
  *   exact    Inputs are small integers, sized so that every partial sum is exact in the accumulator; nothing may differ.
+ *            (Winograd's 4x4 tiles may differ over many channels, but by less than half of what a lost product would
+ *            change: exact_winograd.c.)
  *   bounded  Inputs are real numbers; per element |error| <= 4*sqrt(K)*u*S, with K the reduction length, u the unit
  *            roundoff of the sums (2^-24 but for f64) and S the same sums taken over absolute values, from one more
  *            reference pass; results stored in bf16 or f16 round once more. It is the probabilistic rounding-error bound of Higham and Mary (2019, SIAM J. Sci. Comput. 41(5)) at
@@ -9,9 +11,9 @@
  *            Kernels whose row notes another arithmetic have bounds of their own, derived in bounds.c and
  *            bounds_winograd.c; so have batch normalisation, in bounds_batchnorm.c, and deformable convolution, in
  *            bounds_deformable.c. Where a comparison does not apply to an arithmetic it is skipped, with the reason.
- * Where only the bounded comparison applies (sums in f16, Winograd), small faults go unseen: one lost product of 576 is
- * within the bound of sums in f16, one lost channel of 64 within that of Winograd's 4x4 tiles on tf32. Of our tables
- * only rows on_request can have these notes.
+ * Where only the bounded comparison applies (sums in f16, other libraries' Winograd kernels, and ours over hundreds of
+ * channels), small faults go unseen: one lost product of 576 is within the bound of sums in f16, one lost channel of 64
+ * within that of Winograd's 4x4 tiles on tf32.
  * Outputs and workspace hold NaN patterns before the run, and every buffer lies between guard bands; afterwards inputs
  * and guard bands must be untouched. Every kernel runs twice and must give the same bits if its row says so; the
  * emulator takes the threads in another order the second time. Kernels of another layout get their tensors in it; all
@@ -124,7 +126,18 @@ fv_status fv_run_reference(const fv_operation *op, fv_pass pass, const fv_host_t
 
 /* Why this comparison says nothing about a kernel whose arithmetic has these notes (a bit set of fv_numerical_note);
  * NULL if it does. */
-const char *fv_notes_refusal(const fv_operation *op, fv_fill fill, unsigned notes);
+const char *fv_notes_refusal(const fv_operation *op, fv_pass pass, fv_fill fill, unsigned notes);
+
+/* The part of it for Winograd's transforms and the exact comparison, in exact_winograd.c. */
+const char *fv_winograd_inexact(const fv_operation *op, fv_pass pass, unsigned notes);
+
+/* Where such kernels can do the pass, its exact inputs are integers of at most fv_winograd_range() in size, and filters
+ * that many times FV_WINOGRAD_STEP. 0: they cannot, or not exactly. */
+enum { FV_WINOGRAD_STEP = 9 };
+int64_t fv_winograd_range(const fv_operation *op, fv_pass pass);
+
+/* By how much the results of a kernel with these notes may differ on exact inputs; 0 for all but some Winograd kernels. */
+double fv_winograd_slack(const fv_operation *op, fv_pass pass, unsigned notes);
 
 /* Fills bounds[elements] for output `role`: what the error of a correct kernel with these notes stays below;
  * fv_notes_refusal has said that there is a bound. `tensors` holds the inputs as they were before the pass (they matter
