@@ -21,6 +21,7 @@ const fv_kernel *const FV_TABLES[] = {
     FV_NAMESPACE::conv2d_dilated_kernels,
     FV_NAMESPACE::conv2d_pointwise_kernels,
     FV_NAMESPACE::conv2d_kernels,
+    FV_NAMESPACE::conv2d_winograd_kernels,
     FV_NAMESPACE::conv2d_im2col_kernels, /* to compare with */
     FV_NAMESPACE::conv2d_transposed_kernels,
     FV_NAMESPACE::conv2d_separable_kernels,
