@@ -7,6 +7,7 @@
 #include "cli/arguments.h"
 #include "cli/cli.h"
 #include "cli/kernels.h"
+#include "ops/op.h"
 
 typedef struct arguments {
     const fv_backend *backend; /* NULL: all, or for cases the one that "auto" means */
@@ -90,6 +91,7 @@ static const fv_column columns[] = {
     {"chosen", "chosen", FV_CELL_YES_NO, 0},
     {"deterministic", "deterministic", FV_CELL_YES_NO, 0},
     {"omits", "omits", FV_CELL_TEXT, 0},
+    {"arithmetic", "arithmetic", FV_CELL_TEXT, 0},
     {"workspace", "workspace", FV_CELL_TEXT, 0},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
@@ -102,13 +104,23 @@ static void list_roles(uint64_t roles, char *text, size_t size) {
             fv_append(text, size, "%s%s", *text ? " " : "", fv_role_name((fv_role)role));
 }
 
+/* What a row says of its arithmetic on any operation. That of a row that prepares depends on what it then finds. */
+static void describe_arithmetic(const fv_kernel *kernel, char *text, size_t size) {
+    fv_operation op;
+    fv_numerics numerics = {0};
+    if (kernel->numerics && !kernel->prepare && fv_operation_parse(fv_op_info_of(kernel->kind)->example, &op) == FV_OK)
+        kernel->numerics(&op, NULL, &numerics);
+    snprintf(text, size, "%s", numerics.description);
+}
+
 static void append_kernel(fv_table *table, const fv_backend *backend, const fv_kernel *kernel) {
-    char needs[32] = "NVIDIA GPU", omits[256];
+    char needs[32] = "NVIDIA GPU", omits[256], arithmetic[128];
     if (backend->host_memory)
         snprintf(needs, sizeof needs, "CPU");
     else if (kernel->min_capability)
         snprintf(needs, sizeof needs, "sm_%d or later", kernel->min_capability);
     list_roles(kernel->omits, omits, sizeof omits);
+    describe_arithmetic(kernel, arithmetic, sizeof arithmetic);
     fv_table_text(table, backend->name);
     fv_table_text(table, fv_kind_name(kernel->kind));
     fv_table_text(table, fv_pass_name(kernel->pass));
@@ -119,6 +131,7 @@ static void append_kernel(fv_table *table, const fv_backend *backend, const fv_k
     fv_table_yes_no(table, !kernel->on_request);
     fv_table_yes_no(table, kernel->deterministic);
     fv_table_text(table, omits);
+    fv_table_text(table, arithmetic);
     fv_table_text(table, kernel->workspace_rule ? kernel->workspace_rule : "none");
 }
 

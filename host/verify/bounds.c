@@ -35,8 +35,7 @@ static double unit_roundoff(const fv_operation *op) {
     return fv_unit_roundoff(sums_of(op));
 }
 
-/* Inputs rounded to 11 bits do not stand in the way of the exact comparison: exact inputs are at most 8,
- * or 72. */
+/* Inputs rounded to 11 bits do not stand in the way of the exact comparison: exact inputs are at most 72. */
 static const char *exact_refusal(const fv_operation *op, fv_pass pass, unsigned notes) {
     if (notes & FV_NOTE_HALF_SUMS)
         return "integers above 2^11 are not exact in f16, which holds the sums";

@@ -81,7 +81,7 @@ double fv_winograd_slack(const fv_operation *op, fv_pass pass, unsigned notes) {
 }
 
 const char *fv_winograd_inexact(const fv_operation *op, fv_pass pass, unsigned notes) {
-    if (!(notes & FV_NOTE_EXACT_TRANSFORMS) || notes & FV_NOTE_WINOGRAD_9X9)
+    if (!(notes & FV_NOTE_EXACT_TRANSFORMS) || notes & (FV_NOTE_WINOGRAD_9X9 | FV_NOTE_TF32 | FV_NOTE_TF32_CUT))
         return "its transforms do not map integers to integers";
     if (!possible(op, pass))
         return "exact inputs for Winograd's transforms are known for 3x3 filters without stride and dilation, in f32";

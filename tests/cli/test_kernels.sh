@@ -11,7 +11,7 @@ done
 # All of it: a head, a rule, a line per kernel, a sentence.
 expect 0 "" "$fovea" kernels
 cp out.txt all.txt
-head -n 1 all.txt | grep -Eq '^backend +operation +pass +dtype +kernel +layout +needs +chosen +deterministic +omits +workspace$' || fail "head: $(head -n 1 all.txt)"
+head -n 1 all.txt | grep -Eq '^backend +operation +pass +dtype +kernel +layout +needs +chosen +deterministic +omits +arithmetic +workspace$' || fail "head: $(head -n 1 all.txt)"
 sed -n 2p all.txt | grep -Eq '^[- ]+$' || fail "no rule under the head"
 kernels=$(tail -n +3 all.txt | sed '/^$/,$d' | wc -l)
 backends=$("$fovea" --version | sed -n 's/^backends: //p')
@@ -22,6 +22,8 @@ done
 grep -q ' $' all.txt && fail "blanks at the end of lines"
 grep -Eq '^emulated +conv2d +backward_weights +f32 +split_reduce +nhwc +CPU +yes +yes +splits\*' all.txt || fail "split_reduce: $(grep split_reduce all.txt)"
 grep -Eq '^reference +conv2d +forward +f64 +loops +nhwc +CPU +yes +yes +none$' all.txt || fail "reference: $(grep loops all.txt)"
+
+grep -Eq '^emulated +conv2d +forward +f32 +winograd_4x4 +nhwc +CPU +yes +yes +errors about 4 times' all.txt || fail "winograd_4x4: $(grep winograd all.txt)"
 
 # The same rows in the other formats.
 expect 0 "" "$fovea" kernels --format json
@@ -34,8 +36,8 @@ else
   echo "python3 is not installed here: JSON is not parsed"
 fi
 expect 0 "" "$fovea" kernels --format csv
-[ "$(wc -l <out.txt)" -eq $((kernels + 1)) ] && head -n 1 out.txt | grep -q '^backend,operation,pass,dtype,kernel,layout,needs,chosen,deterministic,omits,workspace$' || fail "csv: $(head -n 3 out.txt)"
-grep -q '^emulated,conv2d,backward_weights,f32,split_reduce,nhwc,CPU,yes,yes,,"splits.*, .*"$' out.txt || fail "csv: $(grep split_reduce out.txt)"
+[ "$(wc -l <out.txt)" -eq $((kernels + 1)) ] && head -n 1 out.txt | grep -q '^backend,operation,pass,dtype,kernel,layout,needs,chosen,deterministic,omits,arithmetic,workspace$' || fail "csv: $(head -n 3 out.txt)"
+grep -q '^emulated,conv2d,backward_weights,f32,split_reduce,nhwc,CPU,yes,yes,,,"splits.*, .*"$' out.txt || fail "csv: $(grep split_reduce out.txt)"
 expect 0 "" "$fovea" kernels --format markdown
 [ "$(grep -c '^| .* |$' out.txt)" -eq $((kernels + 1)) ] && [ "$(sed -n 2p out.txt | tr -d '|:-')" = "" ] || fail "markdown: $(head -n 3 out.txt)"
 grep -qF '| splits\*(k\*' out.txt || fail "markdown does not escape: $(grep split_reduce out.txt)"
