@@ -16,6 +16,8 @@ const fv_kernel *const FV_TABLES[] = {
 #endif
     /* In the order of fv_kind. Of rows that expect the same, or nothing, the first that can is chosen: those for a kind of
      * conv2d come before those for any. */
+    FV_NAMESPACE::conv2d_depthwise_sliding_kernels,
+    FV_NAMESPACE::conv2d_depthwise_sliding_weights_kernels,
     FV_NAMESPACE::conv2d_depthwise_kernels,
     FV_NAMESPACE::conv2d_grouped_kernels,
     FV_NAMESPACE::conv2d_dilated_kernels,
