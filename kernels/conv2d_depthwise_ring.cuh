@@ -128,11 +128,13 @@ __device__ __forceinline__ void read_columns(const unsigned char *row, float (&t
 /* ---- host: cutting the work, for a device of the size of an H200, by a function of the descriptor alone ---- */
 
 constexpr double RING_UNITS = 132;    /* multiprocessors */
-constexpr double RING_PRODUCTS = 5.5; /* that one makes while it moves a byte: 128 a cycle, less a fifth for what stands
-                                              between them, against a 132nd of 4.3 TB/s */
-constexpr double RING_FLIGHT = 24 * 1024; /* bytes on their way that keep its part of the memory busy */
+constexpr double RING_PRODUCTS = 5.5; /* that one makes while it moves a byte: 128 a cycle, less a fifth for what
+                                             stands between them, against a 132nd of 4.3 TB/s */
+constexpr double RING_FLIGHT =
+    40 * 1024; /* bytes it could have moved between asking for rows and having used them: for a
+                                             latency of 0.8 us, and 0.4 us of arithmetic */
 constexpr double RING_BUSY_THREADS = 256; /* that keep its arithmetic busy */
-constexpr double RING_BLOCK_START = 8192; /* what a block's start costs, in bytes */
+constexpr double RING_BURST = 64;         /* bytes side by side that memory gives at once */
 constexpr int64_t RING_LONGEST = 1 << 28; /* padded axis, and channels: so that an int counts them */
 
 /* Takes the blocks of a plan, as a product; more than MAX_BLOCKS if they are. */
@@ -163,9 +165,12 @@ inline void set_ring_cost(ring_plan &plan, int blocks_of_registers, const ring_w
     const double turns = ceil(static_cast<double>(plan.blocks) / RING_UNITS);
     const double together = fmin(turns, ring_resident(plan, blocks_of_registers));
     const double bytes = work.loaded + work.stored;
-    const double moving = bytes / fmin(1, together * work.flight / RING_FLIGHT);
-    const double multiplying = work.products / RING_PRODUCTS / fmin(1, together * plan.threads / RING_BUSY_THREADS);
-    plan.cost = turns * (fmax(moving, multiplying) + RING_BLOCK_START / together);
+    const double partly = fmax(1, RING_BURST / (plan.groups * RING_VECTOR));
+    const double moving = fmax(bytes * partly, work.loaded * RING_FLIGHT / (together * work.flight));
+    const double issued = static_cast<double>(ceil_div(plan.threads, WARP) * WARP) / plan.threads;
+    const double multiplying =
+        work.products * issued / RING_PRODUCTS / fmin(1, together * plan.threads / RING_BUSY_THREADS);
+    plan.cost = turns * (fmax(moving, multiplying) + RING_FLIGHT / 2 / together); /* and a block's start */
     plan.flop = 2 * work.products * static_cast<double>(plan.blocks);
     plan.cache_bytes = bytes * static_cast<double>(plan.blocks);
 }
