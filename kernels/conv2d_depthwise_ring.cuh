@@ -78,7 +78,7 @@ struct ring_source {
 /* How the work is cut. */
 struct ring_plan {
     ring_axis vertical, horizontal;
-    ring_source source, gradient; /* gradient: dy, in the filter gradient */
+    ring_source source, other; /* other: dy in the filter gradient, and the window in a sweep */
     int64_t images, channels;
     int groups, lanes, strips, threads; /* of a block: 16-byte vectors and threads along the channels */
     int64_t channel_tiles, column_tiles;
@@ -89,17 +89,17 @@ struct ring_plan {
     double cost;              /* of the whole, in bytes that a multiprocessor moves meanwhile */
 };
 
-/* Begins to copy `count` rows from `first_row` on, columns from `first_column` on, to the ring of SLOTS rows, beginning
- * with row `slot`. `image` points to the first pixel's first channel of the block; only `valid` groups of it have
+/* Begins to copy `count` rows from `first_row` on, columns from `first_column` on, to the ring of `slots` rows, beginning
+ * with row `slot`, which may be that many beyond its end. `image` points to the first pixel's first channel of the block; only `valid` groups of it have
  * channels. */
-template <int SLOTS, int COLUMN_BYTES, typename T>
+template <int COLUMN_BYTES, typename T>
 __device__ void copy_rows(const ring_source &from, const T *image, int valid, int first_row, int count,
-                          int first_column, int slot, unsigned char *ring) {
+                          int first_column, int slot, int slots, unsigned char *ring) {
     const int group = static_cast<int>(threadIdx.x) % from.groups, first = static_cast<int>(threadIdx.x) / from.groups;
     const int step = static_cast<int>(blockDim.x) / from.groups;
     const T *const channels = image + group * (RING_VECTOR / static_cast<int>(sizeof(T)));
     for (int i = 0; i < count; ++i, ++slot) {
-        const int row = first_row + i, at = slot < SLOTS ? slot : slot - SLOTS;
+        const int row = first_row + i, at = slot < slots ? slot : slot - slots;
         const bool inside = group < valid && row >= 0 && row < from.rows;
         const T *const line = channels + (inside ? static_cast<int64_t>(row) * from.columns * from.channels : 0);
         unsigned char *const to = ring + at * from.pitch + group * RING_VECTOR;
@@ -229,11 +229,12 @@ inline const char *ring_plan_refusal(const ring_plan &plan) {
 }
 
 /* Keeps a plan until free(): the search for it is worth doing once. */
-inline fv_status keep_ring_plan(const ring_plan &plan, void **state) {
+template <typename PLAN>
+fv_status keep_ring_plan(const PLAN &plan, void **state) {
     *state = malloc(sizeof plan);
     if (!*state)
         return fv_fail(FV_NO_MEMORY, "conv2d: no memory for a plan of %zu bytes", sizeof plan);
-    *static_cast<ring_plan *>(*state) = plan;
+    *static_cast<PLAN *>(*state) = plan;
     return FV_OK;
 }
 

@@ -168,8 +168,8 @@ __global__ void __launch_bounds__(RING_THREADS, SHAPE::BLOCKS)
     const T *const image = source + place.image * pixels * plan.channels + place.channel;
     const int first_column = plan.horizontal.start + place.tile_column * SHAPE::COLS_ON;
     const auto fetch = [&](int row, int count, int slot) {
-        copy_rows<SHAPE::SLOTS, SHAPE::COLUMN_BYTES>(plan.source, image, place.valid, row, count, first_column, slot,
-                                                     ring);
+        copy_rows<SHAPE::COLUMN_BYTES>(plan.source, image, place.valid, row, count, first_column, slot, SHAPE::SLOTS,
+                                       ring);
         async_copy_commit();
     };
 

@@ -35,13 +35,9 @@ fv_status prepare(fv_context *, const fv_operation *op, void **state) {
     return keep_ring_plan(plan_of<T>(op->conv2d), state);
 }
 
-int64_t partial_floats(const fv_conv2d &d) {
-    return d.k * d.r * d.s + (d.bias ? d.k : 0);
-}
-
 size_t workspace(const fv_operation *op, const void *state) {
     const ring_plan &plan = *static_cast<const ring_plan *>(state);
-    return static_cast<size_t>(plan.walks * partial_floats(op->conv2d)) * sizeof(float);
+    return static_cast<size_t>(plan.walks * depthwise_partial(op->conv2d)) * sizeof(float);
 }
 
 template <typename T>
@@ -60,16 +56,16 @@ fv_status run(fv_context *context, const fv_operation *op, void *state, const fv
         return FV_LAUNCH(context, (conv2d_depthwise_sliding_weights_kernel<T, decltype(shape)>),
                          dim3(static_cast<unsigned>(plan.blocks)), static_cast<unsigned>(plan.threads),
                          static_cast<size_t>(plan.shared_bytes), plan, d.bias != 0, input<T>(buffers, FV_X),
-                         input<T>(buffers, FV_DY), static_cast<float *>(buffers->workspace), partial_floats(d));
+                         input<T>(buffers, FV_DY), static_cast<float *>(buffers->workspace), depthwise_partial(d));
     }));
-    return add_depthwise_splits<T>(context, d, plan.walks, buffers);
+    return add_depthwise_splits<T>(context, d, plan.walks, CHANNELS_FIRST, buffers);
 }
 
 } // namespace
 
 #define SLIDING_ROW(dtype, T)                                                                                          \
     FV_KERNEL(FV_CONV2D, FV_BACKWARD_WEIGHTS, dtype, "sliding", .supports = supports<T>, .prepare = prepare<T>,        \
-              .release = free, .workspace = workspace, .workspace_rule = "splits*k*(r*s + bias)*4 bytes",              \
+              .release = free, .workspace = workspace, .workspace_rule = DEPTHWISE_WORKSPACE_RULE,                     \
               .estimate = estimate<T>, .run = run<T>)
 
 const fv_kernel conv2d_depthwise_sliding_weights_kernels[] = {

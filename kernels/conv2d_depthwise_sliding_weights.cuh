@@ -9,6 +9,7 @@
 #define FOVEA_CONV2D_DEPTHWISE_SLIDING_WEIGHTS_CUH
 
 #include "conv2d_depthwise_sliding.cuh"
+#include "conv2d_depthwise_splits.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -43,10 +44,10 @@ ring_plan sliding_weights_plan_of(const fv_conv2d &d) {
         const int held = (plan.strips - 1) * SHAPE::COLS_ON + SHAPE::COLS_IN, results = plan.strips * SHAPE::COLS_OUT;
         plan.source = {plan.vertical.source, plan.horizontal.source,    d.c, held,
                        plan.groups,          held * SHAPE::COLUMN_BYTES};
-        plan.gradient = {plan.vertical.result, plan.horizontal.result,       d.c, results,
-                         plan.groups,          results * SHAPE::COLUMN_BYTES};
+        plan.other = {plan.vertical.result, plan.horizontal.result,       d.c, results,
+                      plan.groups,          results * SHAPE::COLUMN_BYTES};
         const int64_t rings =
-            int64_t{SHAPE::SLOTS} * plan.source.pitch + int64_t{2} * SHAPE::ROWS_OUT * plan.gradient.pitch;
+            int64_t{SHAPE::SLOTS} * plan.source.pitch + int64_t{2} * SHAPE::ROWS_OUT * plan.other.pitch;
         const int64_t parts = int64_t{plan.threads} * RING_PARTS<SHAPE> * static_cast<int64_t>(sizeof(float));
         plan.shared_bytes = rings > parts ? rings : parts;
         if (plan.shared_bytes > MAX_SHARED_BYTES_OPT_IN)
@@ -170,7 +171,7 @@ __global__ void __launch_bounds__(RING_THREADS, SHAPE::BLOCKS)
     const int64_t all = plan.steps * plan.column_tiles * plan.images, first = split * plan.per_walk;
     const int64_t end = first + plan.per_walk < all ? first + plan.per_walk : all;
     const int64_t source_pixels = static_cast<int64_t>(plan.source.rows) * plan.source.columns;
-    const int64_t gradient_pixels = static_cast<int64_t>(plan.gradient.rows) * plan.gradient.columns;
+    const int64_t gradient_pixels = static_cast<int64_t>(plan.other.rows) * plan.other.columns;
 
     int slot = 0; /* of the first row under the step */
     /* Fetches what step `index` needs in addition to the step before, or all of it. */
@@ -178,14 +179,14 @@ __global__ void __launch_bounds__(RING_THREADS, SHAPE::BLOCKS)
         const gradient_step at = gradient_step_of(plan, index);
         const int row = plan.vertical.start + at.step * SHAPE::ROWS_ON;
         const int again = whole ? 0 : SHAPE::ROWS_IN - SHAPE::ROWS_ON;
-        copy_rows<SHAPE::SLOTS, SHAPE::COLUMN_BYTES>(
-            plan.source, x + at.image * source_pixels * plan.channels + channel, valid, row + again,
-            SHAPE::ROWS_IN - again, plan.horizontal.start + at.column_tile * plan.strips * SHAPE::COLS_ON, to + again,
-            ring);
-        copy_rows<2 * SHAPE::ROWS_OUT, SHAPE::COLUMN_BYTES>(
-            plan.gradient, dy + at.image * gradient_pixels * plan.channels + channel, valid, at.step * SHAPE::ROWS_OUT,
-            SHAPE::ROWS_OUT, at.column_tile * plan.strips * SHAPE::COLS_OUT,
-            static_cast<int>(index % 2) * SHAPE::ROWS_OUT, gradients);
+        copy_rows<SHAPE::COLUMN_BYTES>(plan.source, x + at.image * source_pixels * plan.channels + channel, valid,
+                                       row + again, SHAPE::ROWS_IN - again,
+                                       plan.horizontal.start + at.column_tile * plan.strips * SHAPE::COLS_ON,
+                                       to + again, SHAPE::SLOTS, ring);
+        copy_rows<SHAPE::COLUMN_BYTES>(plan.other, dy + at.image * gradient_pixels * plan.channels + channel, valid,
+                                       at.step * SHAPE::ROWS_OUT, SHAPE::ROWS_OUT,
+                                       at.column_tile * plan.strips * SHAPE::COLS_OUT,
+                                       static_cast<int>(index % 2) * SHAPE::ROWS_OUT, 2 * SHAPE::ROWS_OUT, gradients);
         async_copy_commit();
     };
 
@@ -210,7 +211,7 @@ __global__ void __launch_bounds__(RING_THREADS, SHAPE::BLOCKS)
         FV_UNROLL
         for (int a = 0; a < SHAPE::ROWS_OUT; ++a)
             read_columns<SHAPE::COLS_OUT, SHAPE::COLUMN_BYTES, T>(
-                own_gradients + (static_cast<int>(index % 2) * SHAPE::ROWS_OUT + a) * plan.gradient.pitch, gradient[a]);
+                own_gradients + (static_cast<int>(index % 2) * SHAPE::ROWS_OUT + a) * plan.other.pitch, gradient[a]);
         slide_gradient_rows<T, SHAPE>(own, plan.source.pitch, slot, gradient, sum);
         FV_UNROLL
         for (int i = 0; i < SHAPE::ROWS_OUT * SHAPE::COLS_OUT * CHANNELS; ++i)
@@ -221,45 +222,6 @@ __global__ void __launch_bounds__(RING_THREADS, SHAPE::BLOCKS)
     __syncthreads(); /* the rings become the place of the parts */
     add_strips<SHAPE>(plan, channel, lane, strip, biased, sum, bias, reinterpret_cast<float *>(ring),
                       partial + split * stride);
-}
-
-/* ---- the second pass ---- */
-
-constexpr int SPLIT_LANES = 32, SPLIT_ROWS = 16;
-
-/* Adds up `splits` partial gradients of `stride` floats: each of SPLIT_ROWS rows of a block every SPLIT_ROWS-th split, then
- * the rows in order. The first `weights` go to dw, the others to db. */
-template <typename T>
-__global__ void __launch_bounds__(SPLIT_LANES *SPLIT_ROWS)
-    conv2d_depthwise_add_splits_kernel(int64_t splits, int64_t stride, int64_t weights, const float *partial, T *dw,
-                                       T *db) {
-    __shared__ float rows[SPLIT_ROWS][SPLIT_LANES];
-    const int lane = static_cast<int>(threadIdx.x) % SPLIT_LANES, row = static_cast<int>(threadIdx.x) / SPLIT_LANES;
-    const int64_t i = static_cast<int64_t>(blockIdx.x) * SPLIT_LANES + lane;
-    float sum = 0;
-    if (i < stride)
-        for (int64_t split = row; split < splits; split += SPLIT_ROWS)
-            sum += partial[split * stride + i];
-    rows[row][lane] = sum;
-    __syncthreads();
-    if (row > 0 || i >= stride)
-        return;
-    for (int r = 1; r < SPLIT_ROWS; ++r)
-        sum += rows[r][lane];
-    if (i < weights)
-        dw[i] = narrow<T>(sum);
-    else
-        db[i - weights] = narrow<T>(sum);
-}
-
-/* Launches it for a filter gradient. */
-template <typename T>
-fv_status add_depthwise_splits(fv_context *context, const fv_conv2d &d, int64_t splits, const fv_buffers *buffers) {
-    const int64_t weights = d.k * d.r * d.s, stride = weights + (d.bias ? d.k : 0);
-    return FV_LAUNCH(context, conv2d_depthwise_add_splits_kernel<T>,
-                     dim3(static_cast<unsigned>(ceil_div(stride, SPLIT_LANES))), SPLIT_LANES * SPLIT_ROWS, 0, splits,
-                     stride, weights, static_cast<const float *>(buffers->workspace), output<T>(buffers, FV_DW),
-                     output<T>(buffers, FV_DB));
 }
 
 } // namespace FV_NAMESPACE

@@ -119,6 +119,7 @@ T *output(const fv_buffers *buffers, fv_role role) {
 /* The rows of each kernel file, in the order of the table. */
 extern const fv_kernel conv2d_depthwise_sliding_kernels[];
 extern const fv_kernel conv2d_depthwise_sliding_weights_kernels[];
+extern const fv_kernel conv2d_depthwise_sweep_kernels[];
 extern const fv_kernel conv2d_depthwise_kernels[];
 extern const fv_kernel conv2d_grouped_kernels[];
 extern const fv_kernel conv2d_dilated_kernels[];

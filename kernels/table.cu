@@ -18,6 +18,7 @@ const fv_kernel *const FV_TABLES[] = {
      * conv2d come before those for any. */
     FV_NAMESPACE::conv2d_depthwise_sliding_kernels,
     FV_NAMESPACE::conv2d_depthwise_sliding_weights_kernels,
+    FV_NAMESPACE::conv2d_depthwise_sweep_kernels,
     FV_NAMESPACE::conv2d_depthwise_kernels,
     FV_NAMESPACE::conv2d_grouped_kernels,
     FV_NAMESPACE::conv2d_dilated_kernels,
