@@ -18,6 +18,8 @@
 #include "conv2d_depthwise.cuh"
 #include "conv2d_depthwise_weights.cuh"
 #include "conv2d_weights.cuh"
+#include "estimate.cuh"
+#include "ops/op.h"
 
 namespace FV_NAMESPACE {
 
@@ -66,11 +68,49 @@ fv_status conv2d_backward_data_depthwise(fv_context *context, const fv_operation
                                output(buffers, FV_DX));
 }
 
+/* Instructions of a filter row: a product for each result of the strip and tap, a read for each tap, and for each of the
+ * s + 7 inputs a read with the five that find out whether it is inside. Rows of a block are neighbours, so that a column of
+ * 8 + r-1 rows comes from the second-level cache for 8. */
+template <bool BACKWARD>
+double estimate_depthwise(const fv_operation *op, const fv_chip *chip) {
+    const fv_conv2d &d = op->conv2d;
+    const fv_pass pass = BACKWARD ? FV_BACKWARD_DATA : FV_FORWARD;
+    const depthwise_plan plan = depthwise_plan_of(d, BACKWARD);
+    const double strip = DEPTHWISE_STRIP, s = plan.horizontal.taps, r = plan.vertical.taps;
+    const double least = static_cast<double>(fv_operation_bytes(op, pass));
+    const double units = static_cast<double>(plan.blocks) * plan.units * plan.lanes;
+    return expected_seconds(*chip,
+                            {.flop = 2 * units * strip * r * s * (BACKWARD ? static_cast<double>(plan.multiplier) : 1),
+                             .rate = chip->fma * strip * s / (strip * s + s + 6 * (s + strip - 1)),
+                             .bytes = least,
+                             .cache_bytes = least / 2 * (1 + (strip + s - 1) / strip * (strip + r - 1) / strip),
+                             .blocks = static_cast<double>(plan.blocks),
+                             .resident = fmin(32, 3.0 * DEPTHWISE_THREADS / plan.threads),
+                             .launches = 1});
+}
+
 const char *supports_depthwise_weights(const fv_operation *op) {
     if (const char *refusal = not_depthwise(op->conv2d))
         return refusal;
     const depthwise_weights_plan plan = depthwise_weights_plan_of(op->conv2d);
     return plan.channel_tiles > MAX_BLOCKS / plan.strip_tiles ? "there are over 2^31-1 blocks" : NULL;
+}
+
+/* A step of a walk is a product for each tap of the strip, a read of x with the five that find out whether it is inside, and
+ * a read of dy. Strips of one row share dy in the first-level cache, and x in part. */
+double estimate_depthwise_weights(const fv_operation *op, const fv_chip *chip) {
+    const depthwise_weights_plan plan = depthwise_weights_plan_of(op->conv2d);
+    const double products = static_cast<double>(op->conv2d.n * plan.p * plan.q) *
+                            static_cast<double>(plan.channel_tiles * plan.lanes) * plan.strips * plan.strip;
+    const double least = static_cast<double>(fv_operation_bytes(op, FV_BACKWARD_WEIGHTS));
+    const double blocks = static_cast<double>(plan.channel_tiles * plan.strip_tiles * plan.splits);
+    return expected_seconds(*chip, {.flop = 2 * products,
+                                    .rate = chip->fma * plan.strip / (plan.strip + 8.0),
+                                    .bytes = least,
+                                    .cache_bytes = 2 * least * static_cast<double>(plan.strip_tiles),
+                                    .blocks = blocks,
+                                    .resident = fmin(32, 3.0 * DEPTHWISE_THREADS / plan.threads),
+                                    .launches = plan.splits > 1 ? 2 : 1});
 }
 
 size_t workspace_depthwise_weights(const fv_operation *op, const void *) {
@@ -97,12 +137,12 @@ fv_status conv2d_backward_weights_depthwise(fv_context *context, const fv_operat
 
 const fv_kernel conv2d_depthwise_kernels[] = {
     FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "depthwise", .supports = supports_depthwise<false>,
-                  .run = conv2d_forward_depthwise),
+                  .estimate = estimate_depthwise<false>, .run = conv2d_forward_depthwise),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "depthwise", .supports = supports_depthwise<true>,
-                  .run = conv2d_backward_data_depthwise),
+                  .estimate = estimate_depthwise<true>, .run = conv2d_backward_data_depthwise),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "depthwise", .supports = supports_depthwise_weights,
                   .workspace = workspace_depthwise_weights, .workspace_rule = WEIGHTS_WORKSPACE_RULE,
-                  .run = conv2d_backward_weights_depthwise),
+                  .estimate = estimate_depthwise_weights, .run = conv2d_backward_weights_depthwise),
     FV_KERNELS_END,
 };
 

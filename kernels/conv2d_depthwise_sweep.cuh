@@ -96,10 +96,11 @@ __global__ void __launch_bounds__(RING_THREADS, SHAPE::BLOCKS)
     const int low = top < 0 ? -top : 0, high = cut.source.rows - top < rows ? cut.source.rows - top : rows;
     const int64_t pixels = static_cast<int64_t>(cut.source.rows) * cut.source.columns;
 
+    const float start = active && bias ? widen(bias[channel]) : 0.0f;
     float sum[SWEEP_ROWS][SHAPE::COLS];
     FV_UNROLL
     for (int i = 0; i < SWEEP_ROWS * SHAPE::COLS; ++i)
-        sum[i / SHAPE::COLS][i % SHAPE::COLS] = active && bias ? widen(bias[channel]) : 0.0f;
+        sum[i / SHAPE::COLS][i % SHAPE::COLS] = start;
     const int64_t first_image = split * plan.per_split, end_image = first_image + plan.per_split;
     for (int64_t image = first_image; image < end_image && image < cut.images; ++image) {
         const T *const from = source + image * pixels * cut.channels + first_channel;
@@ -163,12 +164,26 @@ struct sweep_elements {
     int source, window;
 };
 
+/* Share of the pairs of a row of results and a row of the window that meet in a row of the source; the others cost
+ * nothing. Of long images the first rows tell. */
+inline double rows_met(const ring_axis &axis, int64_t window) {
+    const int64_t rows = axis.result < 4096 ? axis.result : 4096;
+    int64_t met = 0;
+    for (int64_t row = 0; row < rows; ++row) {
+        const int64_t top = row + axis.start, low = top < 0 ? -top : 0;
+        const int64_t high = axis.source - top < window ? axis.source - top : window;
+        met += high > low ? high - low : 0;
+    }
+    return static_cast<double>(met) / (static_cast<double>(rows) * static_cast<double>(window));
+}
+
 /* Fills in the cut of a plan of which axes, images, channels, sources (but for what a ring holds) and the window are
  * set; `loops`: images that a block takes. The cost is that of the whole. */
 template <typename SHAPE>
 void cut_sweep(sweep_plan &plan, sweep_elements element, int64_t loops) {
     ring_plan &cut = plan.cut, best = {};
     const int64_t strips = ceil_div(cut.horizontal.result, SHAPE::COLS);
+    const double met = rows_met(cut.vertical, plan.window_rows);
     const int64_t row_tiles = ceil_div(cut.vertical.result, SWEEP_ROWS);
     /* Vectors of the narrower element. */
     const int vector = RING_VECTOR / (element.source < element.window ? element.source : element.window);
@@ -201,7 +216,7 @@ void cut_sweep(sweep_plan &plan, sweep_elements element, int64_t loops) {
             const double many = static_cast<double>(loops);
             set_ring_cost(cut, SHAPE::BLOCKS,
                           {many * (rows * source_row + plan.window_rows * window_row), results * element.source,
-                           many * results * plan.window_rows * plan.window_columns, source_row});
+                           many * met * results * plan.window_rows * plan.window_columns, source_row});
             if (best.threads == 0 || cut.cost < best.cost)
                 best = cut;
         }
