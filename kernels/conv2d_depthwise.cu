@@ -14,7 +14,9 @@
  *     depthwise   (all passes) a thread keeps 8 results of a channel and 8 inputs in registers: a filter row of s taps
  *                 takes s + 7 reads of the input, from the first-level cache where they have been read for another row,
  *                 for 8*s products, whatever stride and dilation. See conv2d_depthwise.cuh, and for the filter gradient
- *                 conv2d_depthwise_weights.cuh. */
+ *                 conv2d_depthwise_weights.cuh.
+ * Windows and channels as networks have them are faster in conv2d_depthwise_sliding.cu and conv2d_depthwise_sweep.cu; this
+ * is the row for any case, and the one to read first. */
 #include "conv2d_depthwise.cuh"
 #include "conv2d_depthwise_weights.cuh"
 #include "conv2d_weights.cuh"

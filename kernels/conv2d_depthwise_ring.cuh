@@ -127,12 +127,11 @@ __device__ __forceinline__ void read_columns(const unsigned char *row, float (&t
 
 /* ---- host: cutting the work, for a device of the size of an H200, by a function of the descriptor alone ---- */
 
-constexpr double RING_UNITS = 132;    /* multiprocessors */
-constexpr double RING_PRODUCTS = 5.5; /* that one makes while it moves a byte: 128 a cycle, less a fifth for what
-                                             stands between them, against a 132nd of 4.3 TB/s */
-constexpr double RING_FLIGHT =
-    40 * 1024; /* bytes it could have moved between asking for rows and having used them: for a
-                                             latency of 0.8 us, and 0.4 us of arithmetic */
+constexpr double RING_UNITS = 132; /* multiprocessors, each of which moves a 132nd of 4.3 TB/s */
+/* Products that one makes while it moves a byte: 128 a cycle, less a fifth for what stands between them. */
+constexpr double RING_PRODUCTS = 5.5;
+/* Bytes that it could have moved between asking for rows and having used them: 0.8 us of latency, 0.4 us of arithmetic. */
+constexpr double RING_FLIGHT = 40 * 1024;
 constexpr double RING_BUSY_THREADS = 256; /* that keep its arithmetic busy */
 constexpr double RING_BURST = 64;         /* bytes side by side that memory gives at once */
 constexpr int64_t RING_LONGEST = 1 << 28; /* padded axis, and channels: so that an int counts them */

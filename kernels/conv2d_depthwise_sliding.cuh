@@ -64,10 +64,10 @@ ring_plan sliding_plan_of(const fv_conv2d &d, bool backward) {
     return best;
 }
 
-/* The thread's share of a row: where it stands in the block. */
+/* Where a block stands in the work, and a thread in its block. */
 struct ring_place {
     int lane, strip;
-    int tile_column; /* the first of the block's results */
+    int tile_column; /* the block's first strip */
     int first_step, end_step;
     int valid;              /* groups of 16 bytes with channels */
     int64_t image, channel; /* the block's first channel */
