@@ -25,11 +25,13 @@ constexpr auto sliding_weights_shape() {
         return ring_shape < 7, DOWN, 1, 2, DOWN == 2 ? 4 : 7, 1, 4, 2 > ();
 }
 
+constexpr int64_t SLIDING_SPLITS = 512; /* at most: the second pass reads them all */
+
 /* Floats that a thread brings to the sum of a block: taps, and behind them the bias, of its channels. */
 template <typename SHAPE>
 constexpr int RING_PARTS = (SHAPE::TAPS + 1) * SHAPE::CHANNELS;
 
-/* blocks: of each split, walks: splits, per_walk: steps of a split; steps: of a column tile of an image. */
+/* steps: of a column tile of an image; walks: splits, of per_walk steps each. */
 template <typename T, typename SHAPE>
 ring_plan sliding_weights_plan_of(const fv_conv2d &d) {
     ring_plan plan = {};
@@ -56,7 +58,8 @@ ring_plan sliding_weights_plan_of(const fv_conv2d &d) {
         const int64_t all = plan.steps * plan.column_tiles * plan.images;
         const double resident = ring_resident(plan, SHAPE::BLOCKS);
         for (int share = 1; share <= 4; ++share) {
-            const int64_t wanted = static_cast<int64_t>(RING_UNITS * resident) / (share * plan.channel_tiles);
+            const int64_t filling = static_cast<int64_t>(RING_UNITS * resident) / (share * plan.channel_tiles);
+            const int64_t wanted = filling < SLIDING_SPLITS ? filling : SLIDING_SPLITS;
             plan.per_walk = all > 0 ? ceil_div(all, wanted > 1 ? wanted : 1) : 1;
             plan.walks = all > 0 ? ceil_div(all, plan.per_walk) : 1;
             plan.blocks = ring_blocks(static_cast<double>(plan.channel_tiles) * static_cast<double>(plan.walks));
