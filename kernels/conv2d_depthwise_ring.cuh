@@ -237,15 +237,17 @@ fv_status keep_ring_plan(const PLAN &plan, void **state) {
     return FV_OK;
 }
 
-/* What a row expects to take. */
-template <typename SHAPE>
-double ring_seconds(const fv_operation &op, fv_pass pass, const ring_plan &plan, const fv_chip &chip, int launches) {
+/* What a row expects to take. One block at a time: as products and copies are many and independent, those that are left on a
+ * multiprocessor by themselves go on at nearly the rate of all, and the busiest multiprocessor is what counts. */
+inline double ring_seconds(const fv_operation &op, fv_pass pass, const ring_plan &plan, const fv_chip &chip,
+                           int launches) {
+    constexpr double MULTIPLYING = 0.8; /* of the instructions */
     return expected_seconds(chip, {.flop = plan.flop,
-                                   .rate = chip.fma * 0.8,
+                                   .rate = chip.fma * MULTIPLYING,
                                    .bytes = static_cast<double>(fv_operation_bytes(&op, pass)),
                                    .cache_bytes = plan.cache_bytes,
                                    .blocks = static_cast<double>(plan.blocks),
-                                   .resident = ring_resident(plan, SHAPE::BLOCKS),
+                                   .resident = 1,
                                    .launches = launches});
 }
 

@@ -42,10 +42,7 @@ size_t workspace(const fv_operation *op, const void *state) {
 
 template <typename T>
 double estimate(const fv_operation *op, const fv_chip *chip) {
-    return with_weights_shape<T>(op->conv2d, [&](auto shape) {
-        using SHAPE = decltype(shape);
-        return ring_seconds<SHAPE>(*op, FV_BACKWARD_WEIGHTS, plan_of<T>(op->conv2d), *chip, 2);
-    });
+    return ring_seconds(*op, FV_BACKWARD_WEIGHTS, plan_of<T>(op->conv2d), *chip, 2);
 }
 
 template <typename T>

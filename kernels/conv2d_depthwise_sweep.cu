@@ -13,9 +13,10 @@
  * block takes 52 KB: 2 source rows of 58 columns, 9 window rows of 32. For 31x31 a byte of memory serves 240 FLOP, and a
  * byte of the second-level cache 120: arithmetic is the limit.
  *
- * Expected on an H200: 80 % of the 67 TFLOP/s for what is multiplied. That is 3 % more than the window for 31 taps in turns
- * of 8, and 14 % less for rows in the padding, which are left out (RepLKNet's first stage): 0.41 ms for 128 channels of
- * 56x56, n32, of which the nominal floor is 0.37 ms. Images of 7 columns use half of a strip of 14. */
+ * Expected on an H200: 80 % of the rate of products (48 TFLOP/s where a large product reaches 60) for what is multiplied.
+ * That is 3 % more than the window for 31 taps in turns of 8, and 14 % less for rows in the padding of RepLKNet's first
+ * stage, which are left out: 0.48 ms for 128 channels of 56x56, n32, 86 % of the floor. Images of 7 columns use half of a
+ * strip of 14. */
 #include <stdlib.h>
 
 #include "channel_sums.cuh"
@@ -69,7 +70,7 @@ size_t workspace_splits(const fv_operation *op, const void *state) {
 template <typename T, fv_pass PASS>
 double estimate(const fv_operation *op, const fv_chip *chip) {
     const sweep_plan plan = plan_of<T>(op->conv2d, PASS);
-    return ring_seconds<sweep_shape<SWEEP_COLS, 8>>(*op, PASS, plan.cut, *chip, 2);
+    return ring_seconds(*op, PASS, plan.cut, *chip, 2);
 }
 
 /* Launches the sweep for the plan's turn. */
