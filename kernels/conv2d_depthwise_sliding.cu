@@ -34,12 +34,13 @@ namespace FV_NAMESPACE {
 
 namespace {
 
-/* Calls use.operator()<SHAPE>() for the shape that a descriptor takes, which sliding_refusal has passed. */
+/* Calls use() with the shape that a descriptor takes, which sliding_refusal has passed. */
 template <typename T, bool BACKWARD, int WINDOW, typename F>
 auto with_sliding_steps(const fv_conv2d &d, const F &use) {
     if (d.stride_h == 1)
         return use(sliding_shape<T, WINDOW, 1, 1>());
-    return use(sliding_shape < T, WINDOW, BACKWARD ? 1 : 2, BACKWARD ? 2 : 1 > ());
+    constexpr int DOWN = BACKWARD ? 1 : 2, UP = BACKWARD ? 2 : 1;
+    return use(sliding_shape<T, WINDOW, DOWN, UP>());
 }
 
 template <typename T, bool BACKWARD, typename F>
