@@ -106,6 +106,7 @@ inline bool few_forward_plan_of(const fv_conv2d &op, few_forward_plan &best) {
         return false;
     few_forward_plan plan = {};
     plan.d = few_geometry_of(op);
+    plan.relu = op.relu != 0;
     const few_geometry &d = plan.d;
     plan.tiles.channel_tiles = static_cast<int>(ceil_div(d.k, FEW_MAX_LANES * FEW_CHANNELS));
     plan.lanes = static_cast<int>(ceil_div(ceil_div(d.k, plan.tiles.channel_tiles), FEW_CHANNELS));
