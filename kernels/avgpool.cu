@@ -1,7 +1,7 @@
 /* avgpool: y[n,p,q,c] = the sum of x under the window / d. d counts the window's positions in the padded image
  * (include_pad = 1), not those that ceil mode adds, or those in the image (include_pad = 0); where there is none, y = 0.
  * x and dx are [n,h,w,c], y and dy [n,p,q,c]. Any geometry. The sum is divided, not multiplied by a reciprocal: one
- * rounding instead of two.
+ * rounding instead of two (but in backward of vector, where divisions would take longer than memory).
  *
  * Backward is a gather: a thread owns one input pixel and adds up dy / d of the windows that cover it. No atomics, so it
  * is deterministic, and dx need not be cleared first.
@@ -151,9 +151,10 @@ __global__ void __launch_bounds__(LINE_THREADS)
         [&](int p, int q) {
             part share = load_lanes<LANES>(dy, pool_result(g, at, p, q));
             const float divisor = divisor_of<WINDOW>(g, count, p, q);
+            const float factor = divisor > 0 ? 1.0f / divisor : 0.0f; /* 0: a window that covers no pixel */
             FV_UNROLL
             for (int l = 0; l < LANES; ++l)
-                share.at[l] = divisor > 0 ? share.at[l] / divisor : 0.0f; /* 0: a window that covers no pixel */
+                share.at[l] *= factor;
             return share;
         },
         [](part &sum, const part &share, int) {
@@ -260,14 +261,18 @@ fv_status avgpool_backward_data_vector(fv_context *context, const fv_operation *
 } // namespace
 
 const fv_kernel avgpool_kernels[] = {
-    FV_KERNEL_F32(FV_AVGPOOL, FV_FORWARD, "global", .supports = pool_global_supports, .run = avgpool_forward_global),
-    FV_KERNEL_F32(FV_AVGPOOL, FV_FORWARD, "vector", .supports = pool_vector_supports, .run = avgpool_forward_vector),
-    FV_KERNEL_F32(FV_AVGPOOL, FV_FORWARD, "direct", .run = avgpool_forward_direct),
+    FV_KERNEL_F32(FV_AVGPOOL, FV_FORWARD, "global", .supports = pool_global_supports,
+                  .estimate = pool_global_estimate<FV_FORWARD>, .run = avgpool_forward_global),
+    FV_KERNEL_F32(FV_AVGPOOL, FV_FORWARD, "vector", .supports = pool_vector_supports,
+                  .estimate = pool_vector_estimate<FV_FORWARD>, .run = avgpool_forward_vector),
+    FV_KERNEL_F32(FV_AVGPOOL, FV_FORWARD, "direct", .estimate = pool_direct_estimate<FV_FORWARD>,
+                  .run = avgpool_forward_direct),
     FV_KERNEL_F32(FV_AVGPOOL, FV_BACKWARD_DATA, "global", .supports = pool_global_supports,
-                  .run = avgpool_backward_data_global),
+                  .estimate = pool_global_estimate<FV_BACKWARD_DATA>, .run = avgpool_backward_data_global),
     FV_KERNEL_F32(FV_AVGPOOL, FV_BACKWARD_DATA, "vector", .supports = pool_vector_supports,
-                  .run = avgpool_backward_data_vector),
-    FV_KERNEL_F32(FV_AVGPOOL, FV_BACKWARD_DATA, "direct", .run = avgpool_backward_data_direct),
+                  .estimate = pool_vector_estimate<FV_BACKWARD_DATA>, .run = avgpool_backward_data_vector),
+    FV_KERNEL_F32(FV_AVGPOOL, FV_BACKWARD_DATA, "direct", .estimate = pool_direct_estimate<FV_BACKWARD_DATA>,
+                  .run = avgpool_backward_data_direct),
     FV_KERNELS_END,
 };
 

@@ -16,6 +16,33 @@ const char *supports_forward(const fv_operation *op) {
     return refusal ? refusal : few_forward_plan_of(op->conv2d, plan) ? NULL : TOO_LARGE;
 }
 
+/* What the products' loop reaches of the chip's rate. Registers are full, so that 12 warps share a multiprocessor: enough
+ * for 64 independent sums each. */
+double forward_share(const few_geometry &d) {
+    return few_is_fixed(d) ? 0.75 : few_takes_quads(d) ? 0.65 : 0.45;
+}
+
+double estimate_forward(const fv_operation *op, const fv_chip *chip) {
+    few_forward_plan plan;
+    if (!few_forward_plan_of(op->conv2d, plan))
+        return INFINITY;
+    const few_geometry &d = plan.d;
+    const double tiles = static_cast<double>(plan.tiles.count) * plan.tiles.channel_tiles;
+    const double products = tiles * plan.threads * FEW_PIXELS * FEW_CHANNELS * d.filter;
+    const double chunks = ceil(1.0 * d.filter_rows / plan.tiles.chunk);
+    const double window = 4.0 * chunks * plan.window.rows * plan.window.width;
+    const double filters = 4.0 * d.filter * plan.tiles.channels;
+    const double blocks = static_cast<double>(plan.blocks) * plan.tiles.channel_tiles;
+    const double bytes = static_cast<double>(fv_operation_bytes(op, FV_FORWARD));
+    return expected_seconds(*chip, {.flop = 2 * products,
+                                    .rate = forward_share(d) * chip->fma,
+                                    .bytes = bytes / 0.85,
+                                    .cache_bytes = bytes + tiles * window + (chunks > 1 ? tiles : blocks) * filters,
+                                    .blocks = blocks,
+                                    .resident = 3,
+                                    .launches = 1});
+}
+
 fv_status prepare_forward(fv_context *, const fv_operation *op, void **state) {
     few_forward_plan plan;
     if (!few_forward_plan_of(op->conv2d, plan))
@@ -60,6 +87,34 @@ fv_status prepare_weights(fv_context *, const fv_operation *op, void **state) {
     return tile_keep(plan, state);
 }
 
+double estimate_weights(const fv_operation *op, const fv_chip *chip) {
+    few_weights_plan plan;
+    if (!few_weights_plan_of(op->conv2d, plan))
+        return INFINITY;
+    const few_geometry &d = plan.d;
+    const double others = static_cast<double>(plan.tiles.channel_tiles) * plan.row_tiles;
+    const double tiles = static_cast<double>(plan.tiles.count) * others;
+    /* Warps work, not threads, and the last turn of the parts may be short of rows. */
+    const double warps = ceil(1.0 * plan.items * plan.parts / WARP);
+    const double turns = ceil(1.0 * plan.tiles.rows / plan.parts) * plan.tiles.cols;
+    const double sums = few_weights_dispatch(
+        d, [&]<typename METHOD>() { return static_cast<double>(METHOD::LENGTH * METHOD::CHANNELS); });
+    const double bytes = static_cast<double>(fv_operation_bytes(op, FV_BACKWARD_WEIGHTS));
+    const double partial = static_cast<double>(plan.splits) * static_cast<double>(weights_partial(op->conv2d)) * 8;
+    const double staged =
+        4.0 * (plan.window.rows * plan.window.width + plan.tiles.rows * plan.tiles.cols * plan.tiles.channels);
+    return expected_seconds(*chip, {.flop = 2 * tiles * warps * WARP * turns * sums,
+                                    .rate = (few_is_fixed(d)      ? 0.7
+                                             : few_takes_quads(d) ? 0.6
+                                                                  : 0.45) *
+                                            chip->fma,
+                                    .bytes = bytes / 0.85 + partial,
+                                    .cache_bytes = tiles * staged + partial,
+                                    .blocks = plan.splits * others,
+                                    .resident = 3,
+                                    .launches = plan.splits > 1 ? 2 : 1});
+}
+
 size_t workspace_weights(const fv_operation *op, const void *state) {
     return splits_workspace(static_cast<const few_weights_plan *>(state)->splits, weights_partial(op->conv2d));
 }
@@ -83,10 +138,12 @@ fv_status conv2d_backward_weights_few_channels(fv_context *context, const fv_ope
 
 const fv_kernel conv2d_few_kernels[] = {
     FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "few_channels", .fuses_relu = true, .supports = supports_forward,
-                  .prepare = prepare_forward, .release = free, .run = conv2d_forward_few_channels),
+                  .prepare = prepare_forward, .release = free, .estimate = estimate_forward,
+                  .run = conv2d_forward_few_channels),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "few_channels", .supports = supports_weights,
                   .prepare = prepare_weights, .release = free, .workspace = workspace_weights,
-                  .workspace_rule = WEIGHTS_WORKSPACE_RULE, .run = conv2d_backward_weights_few_channels),
+                  .workspace_rule = WEIGHTS_WORKSPACE_RULE, .estimate = estimate_weights,
+                  .run = conv2d_backward_weights_few_channels),
     FV_KERNELS_END,
 };
 

@@ -161,6 +161,11 @@ inline void few_cut(const few_geometry &d, few_tiles &tiles) {
     tiles.count = d.images * tiles.down * tiles.across;
 }
 
+/* So many that all blocks run at once, `others` for each of those along the tiles: one more would wait for all. */
+inline int64_t few_tiles_per_block(int64_t tiles, int64_t others) {
+    return fv_max(1, ceil_div(tiles, fv_max(1, FEW_BLOCKS / others)));
+}
+
 inline bool few_aligned(const float *data) {
     return reinterpret_cast<uintptr_t>(data) % 16 == 0;
 }

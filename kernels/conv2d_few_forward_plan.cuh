@@ -8,7 +8,7 @@
 namespace FV_NAMESPACE {
 
 /* Calls launch.operator()<STEP, RUN>() of the fixed method that fits, and with <0, 0> where none does: 7x7/2, 3x3/1,
- * 5x5/1 and 3x3/2 on three channels, 5x5/1 and 3x3/1 on one. */
+ * 5x5/1 and 3x3/2 on three channels; 5x5/1, 3x3/1 and rows of 20 taps with stride 2 (spectrograms) on one. */
 template <typename F>
 auto few_fixed_dispatch(const few_geometry &d, const F &launch) {
     const auto is = [&d](int step, int run) { return d.runs == 1 && d.step == step && d.run == run; };
@@ -17,6 +17,7 @@ auto few_fixed_dispatch(const few_geometry &d, const F &launch) {
            : is(6, 9)  ? launch.template operator()<6, 9>()
            : is(3, 15) ? launch.template operator()<3, 15>()
            : is(1, 5)  ? launch.template operator()<1, 5>()
+           : is(2, 20) ? launch.template operator()<2, 20>()
            : is(1, 3)  ? launch.template operator()<1, 3>()
                        : launch.template operator()<0, 0>();
 }
@@ -132,7 +133,7 @@ inline bool few_forward_plan_of(const fv_conv2d &op, few_forward_plan &best) {
     }
     if (best_cost == INFINITY || best.tiles.channel_tiles > 65535)
         return false;
-    best.tiles.per_block = fv_max(1, ceil_div(best.tiles.count * best.tiles.channel_tiles, FEW_BLOCKS));
+    best.tiles.per_block = few_tiles_per_block(best.tiles.count, best.tiles.channel_tiles);
     best.blocks = static_cast<unsigned>(ceil_div(best.tiles.count, best.tiles.per_block));
     return true;
 }

@@ -110,7 +110,7 @@ inline bool few_weights_plan_of(const fv_conv2d &op, few_weights_plan &best) {
     if (!found)
         return false;
     const int64_t others = static_cast<int64_t>(best.tiles.channel_tiles) * best.row_tiles;
-    best.tiles.per_block = fv_max(1, ceil_div(best.tiles.count * others, FEW_BLOCKS));
+    best.tiles.per_block = few_tiles_per_block(best.tiles.count, others);
     best.splits = static_cast<unsigned>(fv_max(1, ceil_div(best.tiles.count, best.tiles.per_block)));
     return others <= 65535;
 }

@@ -143,7 +143,8 @@ __global__ void __launch_bounds__(LINE_THREADS)
         [](channel_lanes<float, LANES> &sum, const part &window, int tap) {
             FV_UNROLL
             for (int l = 0; l < LANES; ++l)
-                sum.at[l] += window.position.at[l] == tap ? window.gradient.at[l] : 0.0f;
+                if (window.position.at[l] == tap)
+                    sum.at[l] += window.gradient.at[l];
         },
         dx);
 }
@@ -264,14 +265,18 @@ fv_status maxpool_backward_data_vector(fv_context *context, const fv_operation *
 } // namespace
 
 const fv_kernel maxpool_kernels[] = {
-    FV_KERNEL_F32(FV_MAXPOOL, FV_FORWARD, "global", .supports = pool_global_supports, .run = maxpool_forward_global),
-    FV_KERNEL_F32(FV_MAXPOOL, FV_FORWARD, "vector", .supports = pool_vector_supports, .run = maxpool_forward_vector),
-    FV_KERNEL_F32(FV_MAXPOOL, FV_FORWARD, "direct", .run = maxpool_forward_direct),
+    FV_KERNEL_F32(FV_MAXPOOL, FV_FORWARD, "global", .supports = pool_global_supports,
+                  .estimate = pool_global_estimate<FV_FORWARD>, .run = maxpool_forward_global),
+    FV_KERNEL_F32(FV_MAXPOOL, FV_FORWARD, "vector", .supports = pool_vector_supports,
+                  .estimate = pool_vector_estimate<FV_FORWARD>, .run = maxpool_forward_vector),
+    FV_KERNEL_F32(FV_MAXPOOL, FV_FORWARD, "direct", .estimate = pool_direct_estimate<FV_FORWARD>,
+                  .run = maxpool_forward_direct),
     FV_KERNEL_F32(FV_MAXPOOL, FV_BACKWARD_DATA, "global", .supports = pool_global_supports,
-                  .run = maxpool_backward_data_global),
+                  .estimate = pool_global_estimate<FV_BACKWARD_DATA>, .run = maxpool_backward_data_global),
     FV_KERNEL_F32(FV_MAXPOOL, FV_BACKWARD_DATA, "vector", .supports = pool_vector_supports,
-                  .run = maxpool_backward_data_vector),
-    FV_KERNEL_F32(FV_MAXPOOL, FV_BACKWARD_DATA, "direct", .run = maxpool_backward_data_direct),
+                  .estimate = pool_vector_estimate<FV_BACKWARD_DATA>, .run = maxpool_backward_data_vector),
+    FV_KERNEL_F32(FV_MAXPOOL, FV_BACKWARD_DATA, "direct", .estimate = pool_direct_estimate<FV_BACKWARD_DATA>,
+                  .run = maxpool_backward_data_direct),
     FV_KERNELS_END,
 };
 

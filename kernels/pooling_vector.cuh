@@ -22,7 +22,8 @@ namespace FV_NAMESPACE {
 
 constexpr int LINE_THREADS = 256;
 
-/* A window of EXTENT x EXTENT taps; ROWS results of a forward strip, CELLS of a backward one. */
+/* A window of EXTENT x EXTENT taps; a strip has ROWS results forward, CELLS backward (more would
+ * not leave registers for two blocks where nine windows lie over a pixel). */
 template <int EXTENT_, int STRIDE_, int ROWS_>
 struct pool_window {
     static constexpr int EXTENT = EXTENT_, STRIDE = STRIDE_, ROWS = ROWS_, CELLS = 2;
@@ -187,6 +188,26 @@ inline const char *pool_vector_supports(const fv_operation *op) {
     return pool_lines_of(d, 1, 1, 0, lines, &blocks) && pool_lines_of(d, 1, 1, stride, lines, &blocks)
                ? NULL
                : "there are over 2^29 elements in a row or over 2^31-1 blocks";
+}
+
+/* The lines' threads, those behind the end of a line too; 0.93 of the memory's rate, as a copy kernel may reach. */
+template <fv_pass PASS>
+double pool_vector_estimate(const fv_operation *op, const fv_chip *chip) {
+    const fv_pool2d &d = op->pool;
+    const bool cells = (PASS == FV_BACKWARD_DATA) != (op->kind == FV_UNPOOL);
+    const int lanes = pool_lanes(d);
+    return pool_window_dispatch<false>(d, [&]<typename WINDOW>() {
+        constexpr int TAPS = WINDOW::EXTENT * WINDOW::EXTENT;
+        pool_lines lines;
+        int64_t blocks;
+        if (!pool_lines_of(d, lanes, cells ? WINDOW::CELLS : WINDOW::ROWS, cells ? WINDOW::STRIDE : 0, lines, &blocks))
+            return static_cast<double>(INFINITY);
+        const double reads = cells ? 2 * WINDOW::COVER_ROWS * WINDOW::COVER : WINDOW::PATCH_ROWS * WINDOW::EXTENT;
+        const double results = cells ? WINDOW::CELLS : WINDOW::ROWS;
+        const int64_t threads = ceil_div(ceil_div(lines.items, lines.tiles), WARP) * WARP;
+        return pool_estimate<PASS>(op, chip, static_cast<double>(blocks * threads),
+                                   80 + 8 * reads + results * TAPS * lanes * 3, 0.93);
+    });
 }
 
 /* Calls launch.operator()<WINDOW, LANES>(lines, grid, threads) for lines of results or of CELLS; nothing to do without

@@ -165,6 +165,15 @@ fv_status unpool_backward_data_direct(fv_context *context, const fv_operation *o
     });
 }
 
+/* A thread looks at a tap at a time, until it finds what it looks for: at half of them, say. */
+template <fv_pass PASS>
+double direct_estimate(const fv_operation *op, const fv_chip *chip) {
+    const fv_pool2d &d = op->pool;
+    const double threads = static_cast<double>(PASS == FV_FORWARD ? pool_input_elements(d) : pool_output_elements(d));
+    const double taps = static_cast<double>(d.r) * static_cast<double>(d.s);
+    return pool_estimate<PASS>(op, chip, threads, 100 + taps / 2 * 60, 0.8);
+}
+
 const char *supports_vector(const fv_operation *op) {
     return op->pool.r > op->pool.stride_h ? "windows overlap" : pool_vector_supports(op);
 }
@@ -188,11 +197,14 @@ fv_status unpool_backward_data_vector(fv_context *context, const fv_operation *o
 } // namespace
 
 const fv_kernel unpool_kernels[] = {
-    FV_KERNEL_F32(FV_UNPOOL, FV_FORWARD, "vector", .supports = supports_vector, .run = unpool_forward_vector),
-    FV_KERNEL_F32(FV_UNPOOL, FV_FORWARD, "direct", .run = unpool_forward_direct),
+    FV_KERNEL_F32(FV_UNPOOL, FV_FORWARD, "vector", .supports = supports_vector,
+                  .estimate = pool_vector_estimate<FV_FORWARD>, .run = unpool_forward_vector),
+    FV_KERNEL_F32(FV_UNPOOL, FV_FORWARD, "direct", .estimate = direct_estimate<FV_FORWARD>,
+                  .run = unpool_forward_direct),
     FV_KERNEL_F32(FV_UNPOOL, FV_BACKWARD_DATA, "vector", .supports = supports_vector,
-                  .run = unpool_backward_data_vector),
-    FV_KERNEL_F32(FV_UNPOOL, FV_BACKWARD_DATA, "direct", .run = unpool_backward_data_direct),
+                  .estimate = pool_vector_estimate<FV_BACKWARD_DATA>, .run = unpool_backward_data_vector),
+    FV_KERNEL_F32(FV_UNPOOL, FV_BACKWARD_DATA, "direct", .estimate = direct_estimate<FV_BACKWARD_DATA>,
+                  .run = unpool_backward_data_direct),
     FV_KERNELS_END,
 };
 
