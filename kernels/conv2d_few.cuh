@@ -25,7 +25,7 @@ constexpr int FEW_THREADS = 128;
 constexpr int64_t FEW_BLOCKS = 3 * 132; /* what an H200 holds at a time; more would only wait */
 constexpr int64_t FEW_MAX_EXTENT =
     1 << 28; /* rows and columns are counted in 32 bits, the last tile's beyond the image */
-constexpr int64_t FEW_SHARED = 48 * 1024; /* three blocks share 228 KiB */
+constexpr int64_t FEW_SHARED = 72 * 1024; /* three blocks share 228 KiB */
 
 /* The operation as runs of floats. */
 struct few_geometry {
