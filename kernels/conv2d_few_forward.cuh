@@ -30,11 +30,13 @@ struct few_forward_plan {
     few_geometry d;
     few_tiles tiles;
     few_window window;
-    int lanes;      /* threads along the channels of a tile, each with 8 */
-    int columns;    /* threads along a row of the tile */
-    int slab_pitch; /* floats */
-    int slab;       /* where it begins, in floats */
-    int wide;       /* 1: y is written in 16 bytes */
+    int lanes;       /* threads along the channels of a tile, each with 8 */
+    int columns;     /* threads along a row of the tile */
+    int thread_step; /* results from thread to thread along a row: 8 where a thread's are neighbours, else 1 */
+    int between;     /* results of a row from one of a thread's to the next: 1, else `columns` */
+    int slab_pitch;  /* floats */
+    int slab;        /* where it begins, in floats */
+    int wide;        /* 1: y is written in 16 bytes */
     int relu;
     unsigned blocks, threads;
     int64_t shared_bytes;
@@ -80,12 +82,13 @@ struct few_fixed {
 
 struct few_any {
     static __device__ void multiply(const few_forward_plan &plan, const float *x, const float *filters, few_sums &sum) {
+        const int step = plan.between * plan.d.step;
         for (int run = 0; run < plan.d.runs; ++run, x += plan.d.apart) {
             for (int j = 0; j < plan.d.run; ++j, filters += plan.slab_pitch) {
                 float values[FEW_PIXELS];
                 FV_UNROLL
                 for (int i = 0; i < FEW_PIXELS; ++i)
-                    values[i] = x[i * plan.d.step + j];
+                    values[i] = x[i * step + j];
                 few_multiply_tap(
                     filters, 4 * plan.lanes, [&](int i) { return values[i]; }, sum);
             }
@@ -95,13 +98,14 @@ struct few_any {
 
 struct few_quads {
     static __device__ void multiply(const few_forward_plan &plan, const float *x, const float *filters, few_sums &sum) {
+        const int step = plan.between * plan.d.step;
         for (int run = 0; run < plan.d.runs; ++run, x += plan.d.apart) {
             int j = 0;
             for (; j + 4 <= plan.d.run; j += 4) {
                 float4 values[FEW_PIXELS];
                 FV_UNROLL
                 for (int i = 0; i < FEW_PIXELS; ++i)
-                    values[i] = *reinterpret_cast<const float4 *>(x + i * plan.d.step + j);
+                    values[i] = *reinterpret_cast<const float4 *>(x + i * step + j);
                 const int second = 4 * plan.lanes;
                 few_multiply_tap(
                     filters, second, [&](int i) { return values[i].x; }, sum);
@@ -115,7 +119,7 @@ struct few_quads {
             }
             for (; j < plan.d.run; ++j, filters += plan.slab_pitch)
                 few_multiply_tap(
-                    filters, 4 * plan.lanes, [&](int i) { return x[i * plan.d.step + j]; }, sum);
+                    filters, 4 * plan.lanes, [&](int i) { return x[i * step + j]; }, sum);
         }
     }
 };
@@ -150,16 +154,16 @@ __device__ inline void few_finish(const few_forward_plan &plan, const int (&chan
     }
 }
 
-/* `y` is the first result's place. */
-__device__ inline void few_store(const few_forward_plan &plan, const int (&channel)[2], int pixels, const few_sums &sum,
+/* `y` is the first result's place, and so many are left in its row. */
+__device__ inline void few_store(const few_forward_plan &plan, const int (&channel)[2], int left, const few_sums &sum,
                                  float *y) {
     FV_UNROLL
     for (int i = 0; i < FEW_PIXELS; ++i) {
-        if (i >= pixels)
+        if (i * plan.between >= left)
             return;
         FV_UNROLL
         for (int half = 0; half < 2; ++half) {
-            float *const to = y + static_cast<int64_t>(i) * plan.d.k + channel[half];
+            float *const to = y + static_cast<int64_t>(i * plan.between) * plan.d.k + channel[half];
             const float *const from = &sum[i][4 * half];
             if (plan.wide) {
                 if (channel[half] < plan.d.k)
@@ -182,7 +186,7 @@ __global__ void __launch_bounds__(FEW_THREADS, 3)
     float *const slab = window + plan.slab;
     const few_geometry &d = plan.d;
     const int thread = static_cast<int>(threadIdx.x), lane = thread % plan.lanes, group = thread / plan.lanes;
-    const int row = group / plan.columns, col = group % plan.columns * FEW_PIXELS;
+    const int row = group / plan.columns, col = group % plan.columns * plan.thread_step;
     const bool works = row < plan.tiles.rows;
     const int first_channel = static_cast<int>(blockIdx.y) * plan.tiles.channels;
     const int channel[2] = {first_channel + 4 * lane, first_channel + 4 * (plan.lanes + lane)};

@@ -43,7 +43,7 @@ inline int few_collisions(const few_forward_plan &plan, int pitch) {
     int64_t quads[WARP];
     int count = 0, most = 0, in_bank[BANKS] = {};
     for (int group = 0; group <= (WARP - 1) / plan.lanes; ++group) {
-        const int row = group / plan.columns, col = group % plan.columns * FEW_PIXELS;
+        const int row = group / plan.columns, col = group % plan.columns * plan.thread_step;
         const int64_t quad = (row * static_cast<int64_t>(plan.window.vertical) * pitch + col * plan.d.step) / 4;
         bool seen = false;
         for (int i = 0; i < count; ++i)
@@ -119,6 +119,8 @@ inline bool few_forward_plan_of(const fv_conv2d &op, few_forward_plan &best) {
         plan.tiles.cols = plan.columns * FEW_PIXELS;
         plan.tiles.rows = static_cast<int>(fv_min(groups / plan.columns, d.p));
         plan.threads = static_cast<unsigned>(fv_round_up(plan.columns * plan.tiles.rows * plan.lanes, WARP));
+        plan.thread_step = few_is_fixed(d) ? FEW_PIXELS : 1;
+        plan.between = few_is_fixed(d) ? 1 : plan.columns;
         few_cut(d, plan.tiles);
         int collisions = 0, chunk = d.filter_rows;
         while (chunk > 1 && !few_forward_complete(plan, chunk, FEW_SHARED, &collisions))
