@@ -1,4 +1,34 @@
-/* conv2d on images of up to four channels (see conv2d.cu for the operation): the first layers of networks. */
+/* conv2d on images of up to four channels: the first layers of networks. Operation and layouts as in conv2d.cu; f32; any
+ * window, stride, padding, dilation and number of output channels whose rows fit shared memory; one group. A stem's
+ * backward_data is nobody's need: the other rows do it. The method, that rows of such images are runs of floats, is in
+ * conv2d_few.cuh; it is the direct convolution of Zhang, Franchetti and Low 2018 (arXiv:1809.10170) taken to where the
+ * channels are too few to be a vector, and the gradient's sum in splits is that of splits.cuh.
+ *
+ * Variant
+ *     few_channels   (forward, backward_weights) rows of the image in shared memory, 64 results (forward) or up to 84 sums
+ *                    (backward) in a thread's registers, and the floats of a row that these share read once.
+ *
+ * Budget: 128 threads of up to 168 registers and up to 72 KiB a block, so that three blocks (12 warps) share a
+ * multiprocessor, of sm_80 (with fewer by shared memory where tiles are large) or sm_90; 64 independent sums a thread hide
+ * the latency of arithmetic with three warps to a scheduler, and two blocks work while the third waits for its tile. The
+ * grid is what an H200 holds at once.
+ *
+ * Intensity, forward, ResNet's stem (n=50, 7x7/2 on 3 x 224 x 224 to 64): 11.8 GFLOP, 30 MB read and 161 MB written: 62
+ * FLOP a byte of memory, where an H200 balances at 16: bound by arithmetic, floor 176 us. A tile of 8 x 16 results (51 KB of
+ * shared memory: a window of 21 rows, and all filters, which stay for 13 tiles) makes 2.4 MFLOP of 9.4 KB staged: 255 FLOP a
+ * byte from L2. A filter row takes 1344 FMAs and 58 reads of 16 bytes in each warp: 336 cycles of a multiprocessor's FMA
+ * units against 58 to 150 of its shared memory (rows of pixels without collision of banks, which the plan sees to; filters
+ * of eight lanes are 128 contiguous bytes). Staging is some 300 instructions a warp and tile beside 9400 FMAs.
+ *
+ * Expected on an H200, as shares of the floor at its data sheet's 67 TFLOP/s and a copy's 4.3 TB/s (the rows' estimates):
+ *     n=50  7x7/2  c=3  k=64  224x224   forward 237 us, 74 %    backward_weights 292 us, 60 %
+ *     n=64  3x3    c=3  k=64  224x224   forward 238 us, 84 %    backward_weights 241 us, 83 %    (bound by memory: y)
+ *     n=32  3x3/2  c=3  k=32  224x224   forward  21 us, 77 %    backward_weights  24 us, 68 %
+ *     n=256 5x5    c=1  k=24  28x28     forward   6 us, 57 %    backward_weights   8 us, 42 %    (2 us of each launch)
+ *     n=32  5x20/2 c=1  k=32  161x700   forward 117 us, 70 %    backward_weights 137 us, 60 %
+ *     n=256 11x11/4 c=3 k=96  227x227   forward 1.33 ms, 61 %   backward_weights 1.93 ms, 42 %   (tiles with rests)
+ * If the compiler's order of FMAs and its use of register banks reach less than 75 % of the FMA rate, all but the second
+ * and third row fall short in proportion; that is what the first run tests. */
 #include "conv2d_few_forward_plan.cuh"
 #include "conv2d_few_weights_plan.cuh"
 #include "conv2d_weights.cuh"

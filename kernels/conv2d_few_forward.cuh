@@ -3,8 +3,9 @@
  * Shared memory, in floats:
  *     window[rows][pitch]                image rows with the halo
  *     slab[chunk*runs*run][slab_pitch]   filters, output channels contiguous
- * A thread has 8 neighbouring results of a row by 8 output channels in registers, the channels as two quads, so that
- * those of neighbouring threads are contiguous in the slab and in y.
+ * A thread has 8 results of a row by 8 output channels in registers, the channels as two quads, so that those of
+ * neighbouring threads are contiguous in the slab and in y. Its results are neighbours where they share what is read, and
+ * else as far apart as there are threads along the row, so that neighbouring threads read from different banks.
  *
  * Methods, which differ in how they read the window; the filters take two reads of 16 bytes for 64 products in each:
  *     few_fixed<STEP, RUN>   step and run are known: a thread reads the 7*STEP + RUN floats that its results meet under a
