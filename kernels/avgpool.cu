@@ -1,7 +1,7 @@
 /* avgpool: y[n,p,q,c] = the sum of x under the window / d. d counts the window's positions in the padded image
  * (include_pad = 1), not those that ceil mode adds, or those in the image (include_pad = 0); where there is none, y = 0.
  * x and dx are [n,h,w,c], y and dy [n,p,q,c]. Any geometry. The sum is divided, not multiplied by a reciprocal: one
- * rounding instead of two.
+ * rounding instead of two (but in backward of vector, where divisions would take longer than memory).
  *
  * Backward is a gather: a thread owns one input pixel and adds up dy / d of the windows that cover it. No atomics, so it
  * is deterministic, and dx need not be cleared first.
@@ -11,9 +11,11 @@
  *              block per image and 32 channels; its eight rows share the pixels out and meet in a tree, so that an image
  *              of one output pixel still has eight loads in flight per channel. Backward: one thread per element, which
  *              reads one dy. Fewer than 32 channels leave lanes idle.
+ *     vector   windows of 2x2 with stride 2 and 3x3 with stride 1 or 2: strips of results whose loads are all under way
+ *              at once, with one division for a strip in place of some for each tap. See pooling_vector.cuh.
  *     direct   one thread per element or per four channels (lanes.cuh), neighbours on neighbouring channels, so every
  *              access is coalesced. */
-#include "pooling.cuh"
+#include "pooling_vector.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -98,6 +100,71 @@ __global__ void avgpool_backward_data_direct_kernel(pool_geometry<INDEX> d, coun
     }
 }
 
+/* ---- vector */
+
+/* The d of a window without dilation. */
+template <typename WINDOW>
+__device__ float divisor_of(const pool_lines &g, const counted &count, int p, int q) {
+    const int rows = taps_within(p * WINDOW::STRIDE - g.pad_top, WINDOW::EXTENT, 1, count.first_row, count.end_row);
+    return static_cast<float>(
+        rows * taps_within(q * WINDOW::STRIDE - g.pad_left, WINDOW::EXTENT, 1, count.first_col, count.end_col));
+}
+
+template <typename WINDOW, int LANES>
+__global__ void __launch_bounds__(LINE_THREADS)
+    avgpool_forward_vector_kernel(pool_lines g, counted count, const float *x, float *y) {
+    constexpr int EXTENT = WINDOW::EXTENT, STRIDE = WINDOW::STRIDE;
+    const pool_place at = pool_place_of(g);
+    if (!at.any)
+        return;
+    pool_patch<WINDOW, LANES> patch;
+    pool_read_patch<WINDOW, LANES>(g, at, x, 0.0f, patch);
+    FV_UNROLL
+    for (int t = 0; t < WINDOW::ROWS; ++t) {
+        const int p = at.strip * WINDOW::ROWS + t;
+        if (p >= g.p)
+            return;
+        const float divisor = divisor_of<WINDOW>(g, count, p, at.col);
+        channel_lanes<float, LANES> sum = {};
+        FV_UNROLL
+        for (int tap = 0; tap < EXTENT * EXTENT; ++tap) {
+            FV_UNROLL
+            for (int l = 0; l < LANES; ++l)
+                sum.at[l] += patch[t * STRIDE + tap / EXTENT][tap % EXTENT].at[l];
+        }
+        FV_UNROLL
+        for (int l = 0; l < LANES; ++l)
+            sum.at[l] = divisor > 0 ? sum.at[l] / divisor : 0.0f;
+        store_lanes(y, pool_result(g, at, p, at.col), sum);
+    }
+}
+
+template <typename WINDOW, int LANES>
+__global__ void __launch_bounds__(LINE_THREADS)
+    avgpool_backward_data_vector_kernel(pool_lines g, counted count, const float *dy, float *dx) {
+    using part = channel_lanes<float, LANES>;
+    const pool_place at = pool_place_of(g);
+    if (!at.any)
+        return;
+    pool_gather<WINDOW, LANES, part>(
+        g, at,
+        [&](int p, int q) {
+            part share = load_lanes<LANES>(dy, pool_result(g, at, p, q));
+            const float divisor = divisor_of<WINDOW>(g, count, p, q);
+            const float factor = divisor > 0 ? 1.0f / divisor : 0.0f; /* 0: a window that covers no pixel */
+            FV_UNROLL
+            for (int l = 0; l < LANES; ++l)
+                share.at[l] *= factor;
+            return share;
+        },
+        [](part &sum, const part &share, int) {
+            FV_UNROLL
+            for (int l = 0; l < LANES; ++l)
+                sum.at[l] += share.at[l];
+        },
+        dx);
+}
+
 /* ---- global */
 
 struct add {
@@ -175,14 +242,37 @@ fv_status avgpool_backward_data_global(fv_context *context, const fv_operation *
     });
 }
 
+fv_status avgpool_forward_vector(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    return pool_vector_launch<false>(
+        op->pool, buffers, [&]<typename WINDOW, int LANES>(const pool_lines &lines, dim3 grid, dim3 block) {
+            return FV_LAUNCH(context, (avgpool_forward_vector_kernel<WINDOW, LANES>), grid, block, 0, lines,
+                             counted_of(op->avgpool), input(buffers, FV_X), output(buffers, FV_Y));
+        });
+}
+
+fv_status avgpool_backward_data_vector(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    return pool_vector_launch<true>(
+        op->pool, buffers, [&]<typename WINDOW, int LANES>(const pool_lines &lines, dim3 grid, dim3 block) {
+            return FV_LAUNCH(context, (avgpool_backward_data_vector_kernel<WINDOW, LANES>), grid, block, 0, lines,
+                             counted_of(op->avgpool), input(buffers, FV_DY), output(buffers, FV_DX));
+        });
+}
+
 } // namespace
 
 const fv_kernel avgpool_kernels[] = {
-    FV_KERNEL_F32(FV_AVGPOOL, FV_FORWARD, "global", .supports = pool_global_supports, .run = avgpool_forward_global),
-    FV_KERNEL_F32(FV_AVGPOOL, FV_FORWARD, "direct", .run = avgpool_forward_direct),
+    FV_KERNEL_F32(FV_AVGPOOL, FV_FORWARD, "global", .supports = pool_global_supports,
+                  .estimate = pool_global_estimate<FV_FORWARD>, .run = avgpool_forward_global),
+    FV_KERNEL_F32(FV_AVGPOOL, FV_FORWARD, "vector", .supports = pool_vector_supports,
+                  .estimate = pool_vector_estimate<FV_FORWARD>, .run = avgpool_forward_vector),
+    FV_KERNEL_F32(FV_AVGPOOL, FV_FORWARD, "direct", .estimate = pool_direct_estimate<FV_FORWARD>,
+                  .run = avgpool_forward_direct),
     FV_KERNEL_F32(FV_AVGPOOL, FV_BACKWARD_DATA, "global", .supports = pool_global_supports,
-                  .run = avgpool_backward_data_global),
-    FV_KERNEL_F32(FV_AVGPOOL, FV_BACKWARD_DATA, "direct", .run = avgpool_backward_data_direct),
+                  .estimate = pool_global_estimate<FV_BACKWARD_DATA>, .run = avgpool_backward_data_global),
+    FV_KERNEL_F32(FV_AVGPOOL, FV_BACKWARD_DATA, "vector", .supports = pool_vector_supports,
+                  .estimate = pool_vector_estimate<FV_BACKWARD_DATA>, .run = avgpool_backward_data_vector),
+    FV_KERNEL_F32(FV_AVGPOOL, FV_BACKWARD_DATA, "direct", .estimate = pool_direct_estimate<FV_BACKWARD_DATA>,
+                  .run = avgpool_backward_data_direct),
     FV_KERNELS_END,
 };
 

@@ -171,10 +171,10 @@ fv_status weights_split(fv_context *context, const weights_plan &plan, const INP
     const dim3 grid(static_cast<unsigned>(plan.d.groups * plan.tiles_k * plan.tiles_j),
                     static_cast<unsigned>(plan.splits));
     if (plan.tile == 64)
-        return FV_LAUNCH(context, conv2d_weights_split_kernel<64>, grid, PRODUCT_THREADS<64>, 0, plan, x, dy, dw, db,
-                         plan.partial);
-    return FV_LAUNCH(context, conv2d_weights_split_kernel<32>, grid, PRODUCT_THREADS<32>, 0, plan, x, dy, dw, db,
-                     plan.partial);
+        return FV_LAUNCH(context, (conv2d_weights_split_kernel<64, INPUT>), grid, PRODUCT_THREADS<64>, 0, plan, x, dy,
+                         dw, db, plan.partial);
+    return FV_LAUNCH(context, (conv2d_weights_split_kernel<32, INPUT>), grid, PRODUCT_THREADS<32>, 0, plan, x, dy, dw,
+                     db, plan.partial);
 }
 
 } // namespace FV_NAMESPACE

@@ -124,6 +124,7 @@ extern const fv_kernel conv2d_depthwise_kernels[];
 extern const fv_kernel conv2d_grouped_kernels[];
 extern const fv_kernel conv2d_dilated_kernels[];
 extern const fv_kernel conv2d_pointwise_kernels[];
+extern const fv_kernel conv2d_few_kernels[];
 extern const fv_kernel conv2d_kernels[];
 extern const fv_kernel conv2d_winograd_kernels[];
 extern const fv_kernel conv2d_im2col_kernels[];

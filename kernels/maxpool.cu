@@ -13,9 +13,12 @@
  *              share the pixels out and meet in a tree, so that an image of one output pixel still has eight loads in
  *              flight per channel. Backward: one thread per element, which looks at one window and not at each of its
  *              taps. Fewer than 32 channels leave lanes idle.
+ *     vector   windows of 2x2 with stride 2 and 3x3 with stride 1 or 2: strips of results whose loads are all under way
+ *              at once, with one division for a strip in place of some for each tap. See pooling_vector.cuh. A NaN wins
+ *              nowhere.
  *     direct   one thread per element or per four channels (lanes.cuh), neighbours on neighbouring channels, so every
  *              access is coalesced. */
-#include "pooling.cuh"
+#include "pooling_vector.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -83,6 +86,67 @@ __global__ void maxpool_backward_data_direct_kernel(pool_geometry<INDEX> d, cons
         }
         store_lanes(dx, i, sum);
     }
+}
+
+/* ---- vector */
+
+template <typename WINDOW, int LANES>
+__global__ void __launch_bounds__(LINE_THREADS)
+    maxpool_forward_vector_kernel(pool_lines g, const float *x, float *y, uint8_t *argmax) {
+    constexpr int EXTENT = WINDOW::EXTENT, STRIDE = WINDOW::STRIDE;
+    const pool_place at = pool_place_of(g);
+    if (!at.any)
+        return;
+    pool_patch<WINDOW, LANES> patch;
+    pool_read_patch<WINDOW, LANES>(g, at, x, -INFINITY, patch);
+    FV_UNROLL
+    for (int t = 0; t < WINDOW::ROWS; ++t) {
+        const int p = at.strip * WINDOW::ROWS + t;
+        if (p >= g.p)
+            return;
+        auto best = all_lanes<LANES>(-INFINITY);
+        channel_lanes<uint8_t, LANES> positions = {};
+        FV_UNROLL
+        for (int tap = 0; tap < EXTENT * EXTENT; ++tap) {
+            FV_UNROLL
+            for (int l = 0; l < LANES; ++l) {
+                const float value = patch[t * STRIDE + tap / EXTENT][tap % EXTENT].at[l];
+                positions.at[l] = value > best.at[l] ? static_cast<uint8_t>(tap) : positions.at[l];
+                best.at[l] = value > best.at[l] ? value : best.at[l];
+            }
+        }
+        store_lanes(y, pool_result(g, at, p, at.col), best);
+        store_lanes(argmax, pool_result(g, at, p, at.col), positions);
+    }
+}
+
+/* A window's gradient and where it goes. */
+template <int LANES>
+struct window_gradient {
+    channel_lanes<float, LANES> gradient;
+    channel_lanes<uint8_t, LANES> position;
+};
+
+template <typename WINDOW, int LANES>
+__global__ void __launch_bounds__(LINE_THREADS)
+    maxpool_backward_data_vector_kernel(pool_lines g, const uint8_t *argmax, const float *dy, float *dx) {
+    using part = window_gradient<LANES>;
+    const pool_place at = pool_place_of(g);
+    if (!at.any)
+        return;
+    pool_gather<WINDOW, LANES, part>(
+        g, at,
+        [&](int p, int q) {
+            const int64_t window = pool_result(g, at, p, q);
+            return part{load_lanes<LANES>(dy, window), load_lanes<LANES>(argmax, window)};
+        },
+        [](channel_lanes<float, LANES> &sum, const part &window, int tap) {
+            FV_UNROLL
+            for (int l = 0; l < LANES; ++l)
+                if (window.position.at[l] == tap)
+                    sum.at[l] += window.gradient.at[l];
+        },
+        dx);
 }
 
 /* ---- global */
@@ -182,14 +246,37 @@ fv_status maxpool_backward_data_global(fv_context *context, const fv_operation *
     });
 }
 
+fv_status maxpool_forward_vector(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    return pool_vector_launch<false>(
+        op->pool, buffers, [&]<typename WINDOW, int LANES>(const pool_lines &lines, dim3 grid, dim3 block) {
+            return FV_LAUNCH(context, (maxpool_forward_vector_kernel<WINDOW, LANES>), grid, block, 0, lines,
+                             input(buffers, FV_X), output(buffers, FV_Y), output<uint8_t>(buffers, FV_ARGMAX));
+        });
+}
+
+fv_status maxpool_backward_data_vector(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
+    return pool_vector_launch<true>(
+        op->pool, buffers, [&]<typename WINDOW, int LANES>(const pool_lines &lines, dim3 grid, dim3 block) {
+            return FV_LAUNCH(context, (maxpool_backward_data_vector_kernel<WINDOW, LANES>), grid, block, 0, lines,
+                             input<uint8_t>(buffers, FV_ARGMAX), input(buffers, FV_DY), output(buffers, FV_DX));
+        });
+}
+
 } // namespace
 
 const fv_kernel maxpool_kernels[] = {
-    FV_KERNEL_F32(FV_MAXPOOL, FV_FORWARD, "global", .supports = pool_global_supports, .run = maxpool_forward_global),
-    FV_KERNEL_F32(FV_MAXPOOL, FV_FORWARD, "direct", .run = maxpool_forward_direct),
+    FV_KERNEL_F32(FV_MAXPOOL, FV_FORWARD, "global", .supports = pool_global_supports,
+                  .estimate = pool_global_estimate<FV_FORWARD>, .run = maxpool_forward_global),
+    FV_KERNEL_F32(FV_MAXPOOL, FV_FORWARD, "vector", .supports = pool_vector_supports,
+                  .estimate = pool_vector_estimate<FV_FORWARD>, .run = maxpool_forward_vector),
+    FV_KERNEL_F32(FV_MAXPOOL, FV_FORWARD, "direct", .estimate = pool_direct_estimate<FV_FORWARD>,
+                  .run = maxpool_forward_direct),
     FV_KERNEL_F32(FV_MAXPOOL, FV_BACKWARD_DATA, "global", .supports = pool_global_supports,
-                  .run = maxpool_backward_data_global),
-    FV_KERNEL_F32(FV_MAXPOOL, FV_BACKWARD_DATA, "direct", .run = maxpool_backward_data_direct),
+                  .estimate = pool_global_estimate<FV_BACKWARD_DATA>, .run = maxpool_backward_data_global),
+    FV_KERNEL_F32(FV_MAXPOOL, FV_BACKWARD_DATA, "vector", .supports = pool_vector_supports,
+                  .estimate = pool_vector_estimate<FV_BACKWARD_DATA>, .run = maxpool_backward_data_vector),
+    FV_KERNEL_F32(FV_MAXPOOL, FV_BACKWARD_DATA, "direct", .estimate = pool_direct_estimate<FV_BACKWARD_DATA>,
+                  .run = maxpool_backward_data_direct),
     FV_KERNELS_END,
 };
 

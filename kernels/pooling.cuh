@@ -3,6 +3,7 @@
 #ifndef FOVEA_POOLING_CUH
 #define FOVEA_POOLING_CUH
 
+#include "estimate.cuh"
 #include "lanes.cuh"
 
 namespace FV_NAMESPACE {
@@ -68,6 +69,37 @@ fv_status pool_dispatch_argmax(const fv_pool2d &d, const fv_buffers *buffers, co
     });
 }
 
+/* ---- what the kernels expect of themselves */
+
+/* Threads that issue so many instructions each, and reach this share of the memory's rate if that takes less long. */
+template <fv_pass PASS>
+double pool_estimate(const fv_operation *op, const fv_chip *chip, double threads, double instructions, double share) {
+    constexpr double ISSUED = 0.7; /* of the cycles; two FLOP for each instruction are what a chip's rate counts */
+    const double bytes = static_cast<double>(fv_operation_bytes(op, PASS)) / share;
+    return expected_seconds(*chip, {.flop = 2 * threads * instructions,
+                                    .rate = ISSUED * chip->fma,
+                                    .bytes = bytes,
+                                    .cache_bytes = bytes,
+                                    .blocks = ceil(threads / ELEMENTWISE_THREADS),
+                                    .resident = 6,
+                                    .launches = 1});
+}
+
+inline int pool_lanes(const fv_pool2d &d) {
+    return d.c % WIDE_LANES == 0 ? WIDE_LANES : 1;
+}
+
+/* direct divides for its place, and backward twice for each tap. */
+template <fv_pass PASS>
+double pool_direct_estimate(const fv_operation *op, const fv_chip *chip) {
+    const fv_pool2d &d = op->pool;
+    const int lanes = pool_lanes(d);
+    const double elements = static_cast<double>(PASS == FV_FORWARD ? pool_output_elements(d) : pool_input_elements(d));
+    const double taps = static_cast<double>(d.r) * static_cast<double>(d.s);
+    return pool_estimate<PASS>(op, chip, elements / lanes, 100 + taps * ((PASS == FV_FORWARD ? 12 : 60) + 4 * lanes),
+                               0.85);
+}
+
 /* ---- global windows: the whole image, without padding, to one output pixel */
 
 /* A block of WARP x GLOBAL_ROWS threads: a column of them shares out the pixels of a channel. */
@@ -79,6 +111,17 @@ inline const char *pool_global_supports(const fv_operation *op) {
     if (d.r != d.h || d.s != d.w || d.pad_top || d.pad_bottom || d.pad_left || d.pad_right)
         return "the window is not the whole unpadded image";
     return d.h * d.w < GLOBAL_ROWS ? "the image has fewer pixels than a block has rows of threads" : NULL;
+}
+
+/* Forward takes a float at a time, and its tree at the end of few turns leaves memory waiting. */
+template <fv_pass PASS>
+double pool_global_estimate(const fv_operation *op, const fv_chip *chip) {
+    const fv_pool2d &d = op->pool;
+    if (PASS == FV_BACKWARD_DATA)
+        return pool_estimate<PASS>(op, chip, static_cast<double>(pool_input_elements(d)) / pool_lanes(d), 60, 0.9);
+    const double threads = static_cast<double>(d.n * ceil_div(d.c, WARP)) * GLOBAL_THREADS;
+    return pool_estimate<PASS>(op, chip, threads, 100 + 10 * static_cast<double>(ceil_div(d.h * d.w, GLOBAL_ROWS)),
+                               0.7);
 }
 
 /* One block for every WARP channels of an image. */

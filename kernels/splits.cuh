@@ -45,6 +45,37 @@ static __global__ void reduce_splits_kernel(int64_t splits, int64_t partial, int
     }
 }
 
+/* The same where there are many splits: a block takes 32 results, and its eight warps share the splits out, so that the
+ * reads of one result do not wait for each other. */
+constexpr int64_t MANY_SPLITS = 32;
+constexpr int SPLIT_LANES = 8;
+
+static __global__ void reduce_many_splits_kernel(int64_t splits, int64_t partial, int64_t weights, const float *parts,
+                                                 float *dw, float *db) {
+    constexpr int AT_ONCE = 4;
+    __shared__ float lanes[SPLIT_LANES][WARP];
+    const int column = static_cast<int>(threadIdx.x) % WARP, lane = static_cast<int>(threadIdx.x) / WARP;
+    const int64_t i = static_cast<int64_t>(blockIdx.x) * WARP + column;
+    float sums[AT_ONCE] = {};
+    for (int64_t split = lane; i < partial && split < splits; split += AT_ONCE * SPLIT_LANES) {
+        FV_UNROLL
+        for (int j = 0; j < AT_ONCE; ++j)
+            if (split + j * SPLIT_LANES < splits)
+                sums[j] += parts[(split + j * SPLIT_LANES) * partial + i];
+    }
+    lanes[lane][column] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    __syncthreads();
+    if (lane > 0 || i >= partial)
+        return;
+    float sum = lanes[0][column];
+    for (int other = 1; other < SPLIT_LANES; ++other)
+        sum += lanes[other][column];
+    if (i < weights)
+        dw[i] = sum;
+    else
+        db[i - weights] = sum;
+}
+
 /* Has launch(dw, db) compute the gradients of all splits, the first at dw and db and the others `weights` + `biases`
  * floats behind, and adds them up to `result` and the pass's FV_DB. db is NULL if there are no biases. The partial
  * gradients lie `offset` floats into the workspace. */
@@ -58,6 +89,11 @@ fv_status gradients_in_splits(fv_context *context, int64_t weights, int64_t bias
     FV_TRY(launch(dw, db));
     if (!split)
         return FV_OK;
+    const int64_t many_blocks = ceil_div(weights + biases, WARP);
+    if (splits >= MANY_SPLITS && many_blocks <= MAX_BLOCKS)
+        return FV_LAUNCH(context, reduce_many_splits_kernel, dim3(static_cast<unsigned>(many_blocks)),
+                         SPLIT_LANES * WARP, 0, splits, weights + biases, weights, parts, result,
+                         output(buffers, FV_DB));
     return FV_LAUNCH(context, reduce_splits_kernel, elementwise_grid(weights + biases), ELEMENTWISE_THREADS, 0, splits,
                      weights + biases, weights, parts, result, output(buffers, FV_DB));
 }

@@ -23,6 +23,7 @@ const fv_kernel *const FV_TABLES[] = {
     FV_NAMESPACE::conv2d_grouped_kernels,
     FV_NAMESPACE::conv2d_dilated_kernels,
     FV_NAMESPACE::conv2d_pointwise_kernels,
+    FV_NAMESPACE::conv2d_few_kernels,
     FV_NAMESPACE::conv2d_kernels,
     FV_NAMESPACE::conv2d_winograd_kernels,
     FV_NAMESPACE::conv2d_im2col_kernels, /* to compare with */

@@ -44,6 +44,11 @@ static int64_t reduction(const fv_operation *op, fv_pass pass, fv_role role) {
     return pass == FV_FORWARD ? 0 : fv_min(d->r, fv_pool_p(d)) * fv_min(d->s, fv_pool_q(d));
 }
 
+/* argmax says where dy goes: x and y need not be read for that. */
+static int64_t needed(const fv_operation *op, fv_pass pass, fv_role role) {
+    return pass == FV_BACKWARD_DATA && (role == FV_X || role == FV_Y) ? 0 : fv_pool_needed(op, pass, role);
+}
+
 const fv_op_info fv_maxpool_info = {
     .name = "maxpool",
     .example = "maxpool n=1 c=1 h=1 w=1 kernel=1x1",
@@ -54,6 +59,6 @@ const fv_op_info fv_maxpool_info = {
     .signature = signature,
     .macs = fv_no_macs,
     .reduction = reduction,
-    .needed = fv_pool_needed,
+    .needed = needed,
     .integral = true,
 };

@@ -313,6 +313,9 @@ static void skipped_pixels(void **state) {
     assert_int_equal(fv_operation_bytes(&op, FV_FORWARD), 4 * (50LL * 28 * 28 * 256 + w + y));
     assert_int_equal(fv_operation_bytes(&op, FV_BACKWARD_WEIGHTS), 4 * (50LL * 28 * 28 * 256 + w + y));
     assert_int_equal(fv_operation_bytes(&op, FV_BACKWARD_DATA), 4 * (50LL * 56 * 56 * 256 + w + y));
+    /* dy and argmax, and dx: the maximum need not be looked for again. */
+    assert_int_equal(fv_operation_parse("maxpool n=2 c=3 h=8 w=8 kernel=2x2 stride=2", &op), FV_OK);
+    assert_int_equal(fv_operation_bytes(&op, FV_BACKWARD_DATA), 2 * 3 * (16 * 4 + 16 + 64 * 4));
     assert_int_equal(fv_operation_parse("batch n=256 items=60000 elements=784", &op), FV_OK);
     assert_int_equal(fv_operation_bytes(&op, FV_FORWARD), 256 * (784 + 1 + 4 + 784 * 4 + 4));
 }
