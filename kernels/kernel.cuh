@@ -6,12 +6,13 @@
  *     FV_LAUNCH(context, kernel, grid, block, shared_bytes, arguments...)
  *         runs a kernel on the context's stream; an expression of type fv_status. A template goes in parentheses:
  *         FV_LAUNCH(context, (kernel<4, 8>), ...). The grid must not be empty: with nothing to do, do not launch.
+ *         Above 48 KiB of shared memory it opts in to as much, on every launch, as the setting belongs to a device.
  *     FV_DYNAMIC_SHARED(float, tile);
  *         declares the launch's dynamic shared memory within a kernel, 16-byte aligned.
  *     FV_UNROLL
  *         stands before a loop of few, fixed turns whose arrays are to live in registers.
  *
- * Asynchronous copies to shared memory: async_copy.cuh.
+ * Asynchronous copies to shared memory: async_copy.cuh. Tensor cores: mma.cuh. Numbers of 16 bits: half.cuh.
  */
 #ifndef FOVEA_KERNEL_CUH
 #define FOVEA_KERNEL_CUH
@@ -43,10 +44,19 @@ inline fv_status launched(const char *kernel) {
     return error == cudaSuccess ? FV_OK : fv_fail(FV_DEVICE, "kernel %s: %s", kernel, cudaGetErrorString(error));
 }
 
+/* Lets a kernel have more than 48 KiB of dynamic shared memory on the current device; a failure stays behind as the last
+ * error, which launched() tells of. */
+template <typename KERNEL>
+void opt_in(KERNEL *kernel, size_t shared_bytes) {
+    if (shared_bytes > 48 * 1024)
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+}
+
 } // namespace fv_cuda
 
 #define FV_LAUNCH(context, kernel, grid, block, shared_bytes, ...)                                                     \
-    (kernel<<<(grid), (block), (shared_bytes), fv_cuda_stream(context)>>>(__VA_ARGS__), fv_cuda::launched(#kernel))
+    (fv_cuda::opt_in(kernel, (shared_bytes)),                                                                          \
+     kernel<<<(grid), (block), (shared_bytes), fv_cuda_stream(context)>>>(__VA_ARGS__), fv_cuda::launched(#kernel))
 
 #define FV_DYNAMIC_SHARED(type, name)                                                                                  \
     extern __shared__ __align__(16) unsigned char fv_dynamic_shared[];                                                 \

@@ -38,6 +38,11 @@ void drop_oldest(copy_pool *pool, copy_queue *queue) {
 
 } // namespace
 
+bool is_shared(const void *shared, size_t shared_bytes, const void *pointer, int bytes) {
+    return lies_within(pointer, bytes, shared, shared_bytes) ||
+           lies_within(pointer, bytes, __bss_start, static_cast<size_t>(_end - __bss_start));
+}
+
 const char *copy_fault(const void *shared, size_t shared_bytes, const void *to, const void *from, int bytes,
                        int valid_bytes) {
     if (valid_bytes < 0 || valid_bytes > bytes)
@@ -46,8 +51,7 @@ const char *copy_fault(const void *shared, size_t shared_bytes, const void *to, 
         return "an asynchronous copy to an address that is no multiple of its size";
     if (!is_aligned(from, bytes))
         return "an asynchronous copy from an address that is no multiple of its size";
-    if (!lies_within(to, bytes, shared, shared_bytes) &&
-        !lies_within(to, bytes, __bss_start, static_cast<size_t>(_end - __bss_start)))
+    if (!is_shared(shared, shared_bytes, to, bytes))
         return "an asynchronous copy to what is not the block's shared memory";
     return nullptr;
 }

@@ -32,6 +32,9 @@ struct copy_pool {
     pending_copy *spare;
 };
 
+/* Whether bytes lie in the dynamic shared memory `shared`, or among the static __shared__ arrays. */
+bool is_shared(const void *shared, size_t shared_bytes, const void *pointer, int bytes);
+
 /* What the hardware would not put up with in such a copy, NULL if nothing. `shared` is the dynamic shared memory of the
  * block. */
 const char *copy_fault(const void *shared, size_t shared_bytes, const void *to, const void *from, int bytes,

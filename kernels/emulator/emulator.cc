@@ -27,7 +27,8 @@ namespace {
 
 constexpr int MAX_THREADS = MAX_FIBERS;
 constexpr int LANES = 32;
-constexpr size_t MAX_SHARED = 48 * 1024;
+constexpr size_t MAX_SHARED = 99 * 1024; /* see MAX_SHARED_BYTES_OPT_IN in kernel.cuh */
+constexpr size_t MAILBOX = 32;
 
 enum thread_state { UNSTARTED, RUNNABLE, WAITS_FOR_WARP, WAITS_FOR_BLOCK, RETURNED };
 
@@ -37,7 +38,7 @@ struct thread {
     fiber *on;          /* it runs */
     unsigned exchanges; /* shuffles so far; its parity picks the mailbox */
     /* Two, so that a fast lane's next shuffle cannot overwrite what a slow lane still reads. */
-    unsigned char mailbox[2][8];
+    alignas(8) unsigned char mailbox[2][MAILBOX];
     copy_queue copies;
 };
 
@@ -91,12 +92,6 @@ __attribute__((format(printf, 2, 3))) void fail(fv_emulator *e, const char *form
     va_start(arguments, format);
     vsnprintf(e->failure, sizeof e->failure, format, arguments);
     va_end(arguments);
-}
-
-/* Ends the calling thread and with it the launch. */
-[[noreturn]] void refuse(const char *what, site where) {
-    fail(active, "%s at %s:%d", what, where.file, where.line);
-    throw cancelled();
 }
 
 /* The thread returned before its copies arrived. */
@@ -340,10 +335,31 @@ int lane() {
     return active->current % LANES;
 }
 
+void refuse(const char *what, site where) {
+    fail(active, "%s at %s:%d", what, where.file, where.line);
+    throw cancelled();
+}
+
+bool in_shared_memory(const void *pointer, int bytes) {
+    return is_shared(active->shared, active->shared_bytes, pointer, bytes);
+}
+
+void gather(const void *mine, size_t size, const void *all[32], site where) {
+    fv_emulator *e = active;
+    const int index = e->current;
+    if (size > MAILBOX)
+        refuse("more than 32 bytes handed to a warp", where);
+    const unsigned box = e->threads[index].exchanges++ % 2;
+    memcpy(e->threads[index].mailbox[box], mine, size);
+    wait_for_warp(0xffffffffu, where);
+    for (int i = 0; i < LANES; ++i)
+        all[i] = e->threads[index / LANES * LANES + i].mailbox[box];
+}
+
 void exchange(unsigned mask, void *value, size_t size, int from, site where) {
     fv_emulator *e = active;
     const int index = e->current;
-    if (size > sizeof e->threads[0].mailbox[0] || from < 0 || from >= LANES)
+    if (size > 8 || from < 0 || from >= LANES)
         refuse("a shuffle of more than 8 bytes or from no lane of the warp", where);
     const unsigned box = e->threads[index].exchanges++ % 2;
     memcpy(e->threads[index].mailbox[box], value, size);

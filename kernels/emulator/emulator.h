@@ -15,6 +15,7 @@
  * - Asynchronous copies (async_copy.cuh) read too early: they arrive only at the wait that covers them, and until then
  *   the destination holds NaN. A thread that returns with a copy under way, a misaligned copy, or one to what is not
  *   shared memory: the launch fails with FV_MISMATCH and names the copy's line.
+ * - Tensor-core fragments (mma.cuh): a factor that was not rounded, a row that is misaligned or not in shared memory.
  * - A barrier that the threads of a block, or of a warp for warp primitives, reach at different lines, or that some
  *   never reach since they returned: the launch fails with FV_MISMATCH and names kernel, block and lines.
  * - Launches beyond the limits of the device, masks that are not full, shuffles in a warp that is not full.
@@ -117,6 +118,16 @@ int lane();
 void begin_async_copy(void *shared, const void *global, int bytes, int valid_bytes, site where);
 void commit_async_copies();
 void wait_for_async_copies(int groups);
+
+/* Hands `size` bytes (at most 32) to the warp; all[i] is where those of lane i lie until the calling thread's next
+ * exchange. */
+void gather(const void *mine, size_t size, const void *all[32], site where);
+
+/* Ends the calling thread and with it the launch: "WHAT at FILE:LINE". */
+[[noreturn]] void refuse(const char *what, site where);
+
+/* Whether bytes lie in the block's dynamic shared memory or, as far as can be told, in a static __shared__ array. */
+bool in_shared_memory(const void *pointer, int bytes);
 
 /* Hands `size` bytes (at most 8) to the warp and takes those of lane `from`. */
 void exchange(unsigned mask, void *value, size_t size, int from, site where);

@@ -357,7 +357,7 @@ void test_limits(void **) {
         dim3 grid, block;
         size_t shared_bytes;
     } bad[] = {
-        {0, 32, 0}, {dim3(1, 65536), 32, 0}, {1, 1025, 0}, {1, dim3(1, 1, 65), 0}, {1, 0, 0}, {1, 1, 48 * 1024 + 1},
+        {0, 32, 0}, {dim3(1, 65536), 32, 0}, {1, 1025, 0}, {1, dim3(1, 1, 65), 0}, {1, 0, 0}, {1, 1, 99 * 1024 + 1},
     };
     for (const auto &launch : bad) {
         assert_int_equal(FV_LAUNCH(context, visit, launch.grid, launch.block, launch.shared_bytes, visits), FV_DEVICE);

@@ -1,0 +1,26 @@
+/* The twins of mma.sync and ldmatrix, for mma.cuh. They exchange fragments at a warp barrier.
+ *
+ * Sums as tensor cores make them, as far as is known (Fasi, Higham, Mikaitis and Pranesh 2021, PeerJ CS 7:e330): products
+ * are exact; those of a step of 4 (tf32) or 8 (16 bits) and the sum before are brought to the largest exponent among
+ * them, where bits below the 24 of an f32 are cut off; they are added without error and the sum is cut off towards zero.
+ * Chips keep up to three bits more: what passes here passes there. */
+#ifndef FOVEA_EMULATOR_TENSOR_CORE_H
+#define FOVEA_EMULATOR_TENSOR_CORE_H
+
+#include <stdint.h>
+
+#include "emulator/emulator.h"
+
+namespace fv_emulated {
+
+enum factor_format { FACTORS_BF16, FACTORS_F16, FACTORS_TF32 };
+
+/* d += a b, on this lane's fragments and those of the others. */
+void multiply_fragments(factor_format format, float d[4], const uint32_t a[4], const uint32_t b[2], site where);
+
+/* r[i] = this lane's part of matrix i, of which the lane gives one row of 16 bytes. */
+void load_fragments(bool transposed, uint32_t r[4], const void *row, site where);
+
+} // namespace fv_emulated
+
+#endif
