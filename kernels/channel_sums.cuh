@@ -6,21 +6,22 @@
 #ifndef FOVEA_CHANNEL_SUMS_CUH
 #define FOVEA_CHANNEL_SUMS_CUH
 
-#include "kernel.cuh"
+#include "half.cuh"
 
 namespace FV_NAMESPACE {
 
 constexpr int CHANNEL_SUM_LANES = 8; /* pixels at a time */
 
-static __global__ void channel_sums_kernel(int64_t pixels, int64_t channels, int64_t per_part, const float *values,
-                                           float *sums, int64_t part_pitch) {
+template <typename T>
+__global__ void channel_sums_kernel(int64_t pixels, int64_t channels, int64_t per_part, const T *values, float *sums,
+                                    int64_t part_pitch) {
     __shared__ float lanes[CHANNEL_SUM_LANES][WARP];
     const int column = static_cast<int>(threadIdx.x) % WARP, lane = static_cast<int>(threadIdx.x) / WARP;
     const int64_t channel = static_cast<int64_t>(blockIdx.x) * WARP + column;
     const int64_t first = blockIdx.y * per_part, end = first + per_part < pixels ? first + per_part : pixels;
     float sum = 0;
     for (int64_t pixel = first + lane; channel < channels && pixel < end; pixel += CHANNEL_SUM_LANES)
-        sum += values[pixel * channels + channel];
+        sum += widen(values[pixel * channels + channel]);
     lanes[lane][column] = sum;
     __syncthreads();
     if (lane != 0 || channel >= channels)
@@ -31,9 +32,10 @@ static __global__ void channel_sums_kernel(int64_t pixels, int64_t channels, int
 }
 
 /* Cuts the pixels into equal parts; channels at least 1 and at most 32 * MAX_BLOCKS. */
-inline fv_status channel_sums(fv_context *context, int64_t pixels, int64_t channels, int64_t parts, const float *values,
-                              float *sums, int64_t part_pitch) {
-    return FV_LAUNCH(context, channel_sums_kernel,
+template <typename T>
+fv_status channel_sums(fv_context *context, int64_t pixels, int64_t channels, int64_t parts, const T *values,
+                       float *sums, int64_t part_pitch) {
+    return FV_LAUNCH(context, channel_sums_kernel<T>,
                      dim3(static_cast<unsigned>(ceil_div(channels, WARP)), static_cast<unsigned>(parts)),
                      CHANNEL_SUM_LANES * WARP, 0, pixels, channels, ceil_div(pixels, parts), values, sums, part_pitch);
 }
