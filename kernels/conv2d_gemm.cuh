@@ -27,9 +27,10 @@
  * Blocks that follow one another share the larger factor, and with few columns of tiles both.
  *
  * Shared memory and registers, per block of 128 x 128 (64 x 64): four stages of 16 (8) KiB; results 68 (18) KiB, in the
- * same place, and tables of 3 (1.5) KiB: 71 (34) KiB in all, three (six) blocks to an H200's multiprocessor. 64 (32) sums
- * and about as many other registers to a thread: at most 128, so two (four) blocks, 16 warps, 25 % occupancy; for
- * GEMM_3XTF32 up to 255 registers, one block of 8 warps.
+ * same place, and tables of 3 (1.5) KiB: 71 (34) KiB in all, which an H200's multiprocessor holds three (six) times.
+ * Registers allow for fewer (gemm_resident): of 16 bits, and of tf32 forward, at most 128, so two (four) blocks, 16 warps,
+ * 25 % occupancy; of three products, of FMA, and of tf32 backward 130 to 220, one (three or four) blocks of 8 (4 or 2)
+ * warps. None spills.
  *
  * Intensity of a 128 x 128 tile: a slice of 16 KiB from L2 serves 2*128*128*32 FLOP (16 bits; half as many of 32 bits):
  * 64 (32) FLOP per byte of L2; from shared memory every value is read by 2 or 4 warps: 21 (11). From DRAM the operation's
@@ -61,21 +62,28 @@ template <typename T, int TILE>
 constexpr int64_t GEMM_SHARED_BYTES =
     GEMM_STAGES_BYTES<T, TILE> > GEMM_RESULTS_BYTES<TILE> ? GEMM_STAGES_BYTES<T, TILE> : GEMM_RESULTS_BYTES<TILE>;
 
-/* How many blocks share a multiprocessor, as far as registers go. */
-template <typename ARITHMETIC, int TILE>
-constexpr int GEMM_RESIDENT = TILE == 128 ? 2 : 4;
-template <>
-constexpr int GEMM_RESIDENT<GEMM_3XTF32, 128> = 1;
+/* How many blocks share a multiprocessor, by their registers: what the compiler may give a thread follows from it. Three
+ * products, fused multiply-adds and words that are loaded one by one (32 bits ACROSS) need more than 128. */
+template <typename ARITHMETIC, int TILE, gemm_layout B>
+constexpr int gemm_resident() {
+    if constexpr (!ARITHMETIC::TENSOR_CORES)
+        return TILE == 128 ? 1 : 4;
+    else if constexpr (ARITHMETIC::THREE_PRODUCTS)
+        return TILE == 128 ? 1 : 3;
+    else
+        return TILE == 64 ? 4 : sizeof(typename ARITHMETIC::T) == 2 || B == ALONG ? 2 : 1;
+}
 
 /* The same for every block of a launch. */
 struct gemm_plan {
     tile_axis vertical, horizontal; /* of the gathered factor, uncut; for backward_weights as forward has them */
     int64_t images;
-    int64_t rows, columns; /* of one group, and of the largest class */
+    int64_t rows; /* of one group, and of the largest class */
+    int columns;  /* of one group */
     int64_t row_tiles, column_tiles;
     bool columns_first; /* the next block has the next columns, not the next rows */
     int64_t groups;
-    int64_t channels;                   /* of a group, along the depth; backward_weights: input channels of a group */
+    int channels;                       /* of a group, along the depth; backward_weights: input channels of a group */
     int64_t source_pitch, result_pitch; /* channels of all groups: of the gathered tensor, of the result's or dy's */
     int64_t pixels, per_split, splits;  /* backward_weights: its depth */
     int64_t partial;                    /* floats of one partial gradient, dw and then db */
@@ -87,8 +95,8 @@ struct gemm_plan {
 /* ---- where a block works ---- */
 
 struct gemm_place {
-    int64_t first_row, first_column, group;
-    int class_h, class_w;
+    int64_t first_row, group;
+    int first_column, class_h, class_w;
 };
 
 template <int TILE>
@@ -101,10 +109,10 @@ __device__ gemm_place gemm_place_of(const gemm_plan &plan) {
     };
     gemm_place place;
     if (plan.columns_first)
-        place.first_column = digit(plan.column_tiles) * TILE;
+        place.first_column = static_cast<int>(digit(plan.column_tiles)) * TILE;
     place.first_row = digit(plan.row_tiles) * TILE;
     if (!plan.columns_first)
-        place.first_column = digit(plan.column_tiles) * TILE;
+        place.first_column = static_cast<int>(digit(plan.column_tiles)) * TILE;
     place.group = digit(plan.groups);
     place.class_w = static_cast<int>(digit(plan.horizontal.classes));
     place.class_h = static_cast<int>(block);
@@ -115,9 +123,9 @@ __device__ gemm_place gemm_place_of(const gemm_plan &plan) {
 
 /* How many of a piece's values there are, from `at` on below `end`. */
 template <typename T>
-__device__ __forceinline__ int gemm_valid(int64_t at, int64_t end) {
-    const int64_t left = end - at;
-    return left < 0 ? 0 : left < GEMM_LANES<T> ? static_cast<int>(left) : GEMM_LANES<T>;
+__device__ __forceinline__ int gemm_valid(int at, int end) {
+    const int left = end - at;
+    return left < 0 ? 0 : left < GEMM_LANES<T> ? left : GEMM_LANES<T>;
 }
 
 /* to[0 .. LANES) = tensor[at ...], zeros behind the first `valid`. WIDE: all are valid, or none, and `at` is a multiple
@@ -166,12 +174,13 @@ __device__ __forceinline__ void gemm_loop(int64_t slices, T *stages, SUMS &sums,
 /* Stores the results of the tile: row r at result[targets[r] + column], if it is any. `bias` of the group's columns may be
  * NULL. */
 template <int TILE, int THREADS, typename OUT>
-__device__ void gemm_store(const gemm_plan &plan, const float *results, const int64_t *targets, int64_t first_column,
+__device__ void gemm_store(const gemm_plan &plan, const float *results, const int64_t *targets, int first_column,
                            const OUT *bias, OUT *result) {
     constexpr int LANES = GEMM_LANES<OUT>, PIECES = TILE / LANES;
     for (int i = static_cast<int>(threadIdx.x); i < TILE * PIECES; i += THREADS) {
         const int row = i / PIECES, piece = i % PIECES;
-        const int64_t target = targets[row], column = first_column + piece * LANES;
+        const int64_t target = targets[row];
+        const int column = first_column + piece * LANES;
         const int valid = target < 0 ? 0 : gemm_valid<OUT>(column, plan.columns);
         channel_lanes<OUT, LANES> values;
         FV_UNROLL
@@ -227,12 +236,12 @@ __device__ void gemm_find_rows(const gemm_plan &plan, const gemm_place &place, c
 
 /* The slices in their order. */
 struct gemm_taps {
-    int64_t channel; /* of the group */
-    int row, col;    /* number of the tap within the class */
+    int channel;  /* of the group */
+    int row, col; /* number of the tap within the class */
 };
 
 template <int DEPTH>
-__device__ __forceinline__ void gemm_next(gemm_taps &at, int64_t channels, int cols) {
+__device__ __forceinline__ void gemm_next(gemm_taps &at, int channels, int cols) {
     at.channel += DEPTH;
     if (at.channel < channels)
         return;
@@ -244,7 +253,8 @@ __device__ __forceinline__ void gemm_next(gemm_taps &at, int64_t channels, int c
 }
 
 template <typename ARITHMETIC, bool BACKWARD, int TILE, bool WIDE>
-__global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>, GEMM_RESIDENT<ARITHMETIC, TILE>)
+__global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>,
+                                  gemm_resident<ARITHMETIC, TILE, BACKWARD ? ACROSS : ALONG>())
     conv2d_gemm_kernel(gemm_plan plan, const typename ARITHMETIC::T *source, const typename ARITHMETIC::T *filters,
                        const typename ARITHMETIC::T *bias, typename ARITHMETIC::T *result) {
     using T = typename ARITHMETIC::T;
@@ -271,12 +281,12 @@ __global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>, GEMM_RESIDENT<
         const int row = at.row * plan.vertical.spacing, col = at.col * plan.horizontal.spacing;
         FV_UNROLL
         for (int i = 0; i < COPIES; ++i) {
-            const int line = (thread + i * THREADS) / GEMM_PIECES, piece = thread % GEMM_PIECES;
+            const int line = thread / GEMM_PIECES + i * (THREADS / GEMM_PIECES), piece = thread % GEMM_PIECES;
             const gemm_window window = windows[line];
             const int y = window.row + row, x = window.col + col;
             const bool inside = static_cast<unsigned>(y) < static_cast<unsigned>(plan.vertical.source) &&
                                 static_cast<unsigned>(x) < static_cast<unsigned>(plan.horizontal.source);
-            const int64_t channel = at.channel + piece * LANES;
+            const int channel = at.channel + piece * LANES;
             const int64_t pixel = window.image + static_cast<int64_t>(y) * plan.horizontal.source + x;
             gemm_copy<WIDE>(a + gemm_piece<ALONG, T, TILE>(line, piece), source, pixel * plan.source_pitch + channel,
                             inside ? gemm_valid<T>(channel, plan.channels) : 0);
@@ -286,14 +296,15 @@ __global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>, GEMM_RESIDENT<
         FV_UNROLL
         for (int i = 0; i < COPIES; ++i) {
             if constexpr (BACKWARD) {
-                const int depth = (thread + i * THREADS) / ACROSS_PIECES, piece = thread % ACROSS_PIECES;
-                const int64_t channel = at.channel + depth, column = place.first_column + piece * LANES;
+                const int depth = thread / ACROSS_PIECES + i * (THREADS / ACROSS_PIECES),
+                          piece = thread % ACROSS_PIECES;
+                const int channel = at.channel + depth, column = place.first_column + piece * LANES;
                 gemm_copy<WIDE>(b + gemm_piece<ACROSS, T, TILE>(depth, piece), filters,
                                 channel * filter_pitch + tap * plan.columns + column,
                                 channel < plan.channels ? gemm_valid<T>(column, plan.columns) : 0);
             } else {
-                const int line = (thread + i * THREADS) / GEMM_PIECES, piece = thread % GEMM_PIECES;
-                const int64_t channel = at.channel + piece * LANES, column = place.first_column + line;
+                const int line = thread / GEMM_PIECES + i * (THREADS / GEMM_PIECES), piece = thread % GEMM_PIECES;
+                const int channel = at.channel + piece * LANES, column = place.first_column + line;
                 gemm_copy<WIDE>(b + gemm_piece<ALONG, T, TILE>(line, piece), filters,
                                 column * filter_pitch + tap * plan.channels + channel,
                                 column < plan.columns ? gemm_valid<T>(channel, plan.channels) : 0);
@@ -316,16 +327,15 @@ __global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>, GEMM_RESIDENT<
 
 /* Where column (r,s,c) reads x: pixels from the window's corner, and the channel of the group; -1 for no column. */
 struct gemm_column {
-    int down, across;
-    int64_t channel;
+    int down, across, channel;
 };
 
-__device__ inline gemm_column gemm_column_of(const gemm_plan &plan, int64_t column) {
+__device__ inline gemm_column gemm_column_of(const gemm_plan &plan, int column) {
     if (column >= plan.columns)
         return {0, 0, -1};
-    const int64_t tap = column / plan.channels;
-    return {static_cast<int>(tap / plan.horizontal.filter) * plan.vertical.dilation,
-            static_cast<int>(tap % plan.horizontal.filter) * plan.horizontal.dilation, column - tap * plan.channels};
+    const int tap = column / plan.channels;
+    return {tap / plan.horizontal.filter * plan.vertical.dilation,
+            tap % plan.horizontal.filter * plan.horizontal.dilation, column - tap * plan.channels};
 }
 
 /* A pixel of the sum. */
@@ -368,7 +378,7 @@ __device__ __forceinline__ int64_t gemm_element_of_x(const gemm_plan &plan, cons
 
 /* Partial gradient number blockIdx.y goes to parts + blockIdx.y * partial, dw and then, if `sums_bias`, db. */
 template <typename ARITHMETIC, int TILE, bool WIDE>
-__global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>, GEMM_RESIDENT<ARITHMETIC, TILE>)
+__global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>, gemm_resident<ARITHMETIC, TILE, ACROSS>())
     conv2d_gemm_weights_kernel(gemm_plan plan, const typename ARITHMETIC::T *x, const typename ARITHMETIC::T *dy,
                                float *dw, float *db) {
     using T = typename ARITHMETIC::T;
@@ -395,7 +405,8 @@ __global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>, GEMM_RESIDENT<
     const int64_t first = blockIdx.y * plan.per_split;
     const int64_t end = first + plan.per_split < plan.pixels ? first + plan.per_split : plan.pixels;
     const gemm_column own = gemm_column_of(plan, place.first_column + piece * LANES);
-    const int valid_rows = gemm_valid<T>(place.first_row + piece * LANES, plan.rows);
+    const int valid_rows =
+        gemm_valid<T>(static_cast<int>(place.first_row) + piece * LANES, static_cast<int>(plan.rows));
     gemm_pixel at[COPIES];
     FV_UNROLL
     for (int i = 0; i < COPIES; ++i)

@@ -21,9 +21,9 @@
  *                   one p of 8 depths: p ^ (d & 7): 8 different.
  *     32 bits       ACROSS, a fragment of tf32 reads depths t = 0..3 of lines 0..7 from a multiple of 8: pieces 2i and 2i + 1,
  *                   twisted by 2t: 8 different groups, 4 words each: all 32 banks.
- *     128 bits      fused multiply-adds: 8 lanes with lines of their own read one p of 8 neighbouring lines ALONG, or 8
- *                   neighbouring pieces ACROSS: as above; the 4 lanes with other lines than their neighbours read half
- *                   of that.
+ *     64, 128 bits  fused multiply-adds: 8 lanes with lines of their own read half of one p of 8 neighbouring lines ALONG,
+ *                   or 8 neighbouring pieces ACROSS: as above. The other factor has 4 different lines, as every 8 lanes
+ *                   of a warp share theirs.
  *
  * The three products: x = big + small + e with big = rna(x), small = rna(x - big) and v = 2^-11, so that |small| <= v(1+v)
  * |x| and |e| <= v^2 |x|. What is left out is small * small, and what e touches: relative to |x w| at most
@@ -84,7 +84,7 @@ constexpr int GEMM_THREADS = ARITHMETIC::TENSOR_CORES ? (TILE == 128 ? 256 : 128
 template <gemm_layout LAYOUT, typename T, int TILE>
 __device__ __forceinline__ int gemm_piece(int l, int p) {
     if constexpr (LAYOUT == ALONG)
-        return (GEMM_PIECES * l + (p ^ (l / 2 & 3))) * GEMM_LANES<T>;
+        return (GEMM_PIECES * l + (p ^ (l >> 1 & 3))) * GEMM_LANES<T>;
     const int twist = sizeof(T) == 2 ? l & 7 : 2 * (l & 3);
     return (TILE / GEMM_LANES<T> * l + (p ^ twist)) * GEMM_LANES<T>;
 }
@@ -105,26 +105,32 @@ constexpr int GEMM_PITCH = TILE + 8;
 
 /* ---- tensor cores: 2 warps along the rows, each of TILE/2 rows by 32 columns ---- */
 
-/* The registers of an mma for 16 lines from `line` on and both of its depths, or for twice 8 lines: r[0], r[1] and r[2],
- * r[3] of b. STEP: 0 or 1, the slice has two. COLUMNS: of b, whose registers go through depth before lines. */
-template <gemm_layout LAYOUT, bool COLUMNS, int TILE, typename T>
-__device__ __forceinline__ void gemm_fragments(uint32_t (&r)[4], const T *slab, int line, int step) {
+/* The registers of COUNT mma in a column, 16 lines from `line` on for each, at both of its depths: r[i] of a. STEP: 0 or 1,
+ * the slice has two. COLUMNS: of b, where 16 lines are two mma, with r[i][0], r[i][1] and r[i][2], r[i][3]: the registers
+ * go through depth before lines. */
+template <gemm_layout LAYOUT, bool COLUMNS, int TILE, typename T, int COUNT>
+__device__ __forceinline__ void gemm_fragments(uint32_t (&r)[COUNT][4], const T *slab, int line, int step) {
     const int lane = static_cast<int>(threadIdx.x) % WARP;
-    /* Matrices 0 to 3 in the order of the registers: `inner` changes from 0 to 1, `outer` from 0, 1 to 2, 3. */
-    const int inner = lane / 8 % 2, outer = lane / 16;
-    const int of_lines = COLUMNS ? outer : inner, of_depth = COLUMNS ? inner : outer;
-    if constexpr (LAYOUT == ALONG) {
-        load_matrices<false>(r, slab + gemm_piece<ALONG, T, TILE>(line + 8 * of_lines + lane % 8, 2 * step + of_depth));
-    } else if constexpr (sizeof(T) == 2) {
-        const int depth = 16 * step + 8 * of_depth + lane % 8;
-        load_matrices<true>(r, slab + gemm_piece<ACROSS, T, TILE>(depth, line / 8 + of_lines));
+    if constexpr (LAYOUT == ALONG || sizeof(T) == 2) {
+        /* Matrices 0 to 3 in the order of the registers: `inner` changes from 0 to 1, `outer` from 0, 1 to 2, 3. */
+        const int inner = lane / 8 % 2, outer = lane / 16;
+        const int of_lines = COLUMNS ? outer : inner, of_depth = COLUMNS ? inner : outer;
+        const void *rows[COUNT];
+        FV_UNROLL
+        for (int i = 0; i < COUNT; ++i)
+            rows[i] =
+                slab +
+                (LAYOUT == ALONG
+                     ? gemm_piece<ALONG, T, TILE>(line + 16 * i + 8 * of_lines + lane % 8, 2 * step + of_depth)
+                     : gemm_piece<ACROSS, T, TILE>(16 * step + 8 * of_depth + lane % 8, line / 8 + 2 * i + of_lines));
+        load_matrices<LAYOUT == ACROSS>(r, rows);
     } else {
         const int g = lane / 4, t = lane % 4;
         FV_UNROLL
-        for (int i = 0; i < 4; ++i) {
-            const int low = i % 2, high = i / 2;
-            r[i] = bits_of_float(slab[gemm_element<ACROSS, T, TILE>(line + g + 8 * (COLUMNS ? high : low),
-                                                                    8 * step + t + 4 * (COLUMNS ? low : high))]);
+        for (int i = 0; i < 4 * COUNT; ++i) {
+            const int low = i % 2, high = i / 2 % 2, first = line + i / 4 * 16;
+            r[i / 4][i % 4] = bits_of_float(slab[gemm_element<ACROSS, T, TILE>(
+                first + g + 8 * (COLUMNS ? high : low), 8 * step + t + 4 * (COLUMNS ? low : high))]);
         }
     }
 }
@@ -152,73 +158,84 @@ struct tensor_core_sums {
     }
 
     __device__ __forceinline__ void add(const T *a, const T *b) {
-        FV_UNROLL
-        for (int step = 0; step < 2; ++step) {
-            uint32_t of_a[DOWN][4];
+        if constexpr (ARITHMETIC::THREE_PRODUCTS) {
+            /* The parts of one step fill the registers, */
+            FV_NO_UNROLL
+            for (int step = 0; step < 2; ++step)
+                add_three(a, b, step);
+        } else if constexpr (sizeof(T) == 4 && B == ACROSS) {
+            /* as do the addresses of single words. */
+            FV_NO_UNROLL
+            for (int step = 0; step < 2; ++step)
+                add_one(a, b, step);
+        } else {
             FV_UNROLL
-            for (int i = 0; i < DOWN; ++i)
-                gemm_fragments<A, false, TILE>(of_a[i], a, first_row() + 16 * i, step);
-            if constexpr (ARITHMETIC::THREE_PRODUCTS)
-                add_three(of_a, b, step);
-            else
-                add_one(of_a, b, step);
+            for (int step = 0; step < 2; ++step)
+                add_one(a, b, step);
         }
     }
 
-    __device__ __forceinline__ void add_one(uint32_t (&of_a)[DOWN][4], const T *b, int step) {
-        round(of_a);
-        uint32_t of_b[RIGHT / 2][4];
-        FV_UNROLL
-        for (int j = 0; j < RIGHT / 2; ++j)
-            gemm_fragments<B, true, TILE>(of_b[j], b, first_column() + 16 * j, step);
-        round(of_b);
-        FV_UNROLL
-        for (int i = 0; i < DOWN; ++i) {
-            FV_UNROLL
-            for (int j = 0; j < RIGHT; ++j)
-                mma<FACTOR>(sum[i][j], of_a[i], {of_b[j / 2][j % 2 * 2], of_b[j / 2][j % 2 * 2 + 1]});
-        }
-    }
-
+    /* The factors of COUNT mma side by side, from number j on. */
     template <int COUNT>
-    static __device__ __forceinline__ void round(uint32_t (&factors)[COUNT][4]) {
+    static __device__ __forceinline__ void load_columns(uint32_t (&of_b)[COUNT][2], const T *b, int j, int step) {
+        uint32_t pairs[COUNT / 2][4];
+        gemm_fragments<B, true, TILE>(pairs, b, first_column() + 8 * j, step);
+        FV_UNROLL
+        for (int i = 0; i < 2 * COUNT; ++i)
+            of_b[i / 2][i % 2] = pairs[i / 4][i % 4];
+    }
+
+    __device__ __forceinline__ void add_one(const T *a, const T *b, int step) {
+        uint32_t of_a[DOWN][4], of_b[RIGHT][2];
+        gemm_fragments<A, false, TILE>(of_a, a, first_row(), step);
+        load_columns(of_b, b, 0, step);
+        round(of_a);
+        round(of_b);
+        mma_grid<FACTOR>(sum, of_a, of_b);
+    }
+
+    template <int COUNT, int EACH>
+    static __device__ __forceinline__ void round(uint32_t (&factors)[COUNT][EACH]) {
         if constexpr (sizeof(T) == 4) {
             FV_UNROLL
             for (int i = 0; i < COUNT; ++i) {
                 FV_UNROLL
-                for (int j = 0; j < 4; ++j)
+                for (int j = 0; j < EACH; ++j)
                     factors[i][j] = round_to_tf32(float_of_bits(factors[i][j]));
             }
         }
     }
 
-    __device__ __forceinline__ void add_three(const uint32_t (&of_a)[DOWN][4], const T *b, int step) {
-        uint32_t big_a[DOWN][4], small_a[DOWN][4];
+    template <int COUNT, int EACH>
+    static __device__ __forceinline__ void split(const uint32_t (&factors)[COUNT][EACH], uint32_t (&big)[COUNT][EACH],
+                                                 uint32_t (&small)[COUNT][EACH]) {
         FV_UNROLL
-        for (int i = 0; i < DOWN; ++i) {
+        for (int i = 0; i < COUNT; ++i) {
             FV_UNROLL
-            for (int j = 0; j < 4; ++j)
-                split_tf32(of_a[i][j], big_a[i][j], small_a[i][j]);
+            for (int j = 0; j < EACH; ++j)
+                split_tf32(factors[i][j], big[i][j], small[i][j]);
         }
+    }
+
+    /* Two columns of mma at a time; the smallest products first. */
+    __device__ __forceinline__ void add_three(const T *a, const T *b, int step) {
+        uint32_t of_a[DOWN][4], big_a[DOWN][4], small_a[DOWN][4];
+        gemm_fragments<A, false, TILE>(of_a, a, first_row(), step);
+        split(of_a, big_a, small_a);
         FV_UNROLL
         for (int j = 0; j < RIGHT; j += 2) {
-            uint32_t of_b[4], big_b[2][2], small_b[2][2];
-            gemm_fragments<B, true, TILE>(of_b, b, first_column() + 8 * j, step);
-            FV_UNROLL
-            for (int l = 0; l < 4; ++l)
-                split_tf32(of_b[l], big_b[l / 2][l % 2], small_b[l / 2][l % 2]);
+            uint32_t of_b[2][2], big_b[2][2], small_b[2][2];
+            load_columns(of_b, b, j, step);
+            split(of_b, big_b, small_b);
+            float part[DOWN][2][4] = {};
+            mma_grid<FACTOR>(part, small_a, big_b);
+            mma_grid<FACTOR>(part, big_a, small_b);
+            mma_grid<FACTOR>(part, big_a, big_b);
             FV_UNROLL
             for (int i = 0; i < DOWN; ++i) {
                 FV_UNROLL
-                for (int l = 0; l < 2; ++l) {
-                    float part[4] = {};
-                    mma<FACTOR>(part, small_a[i], big_b[l]);
-                    mma<FACTOR>(part, big_a[i], small_b[l]);
-                    mma<FACTOR>(part, big_a[i], big_b[l]);
-                    FV_UNROLL
-                    for (int e = 0; e < 4; ++e)
-                        sum[i][j + l][e] += part[e];
-                }
+                for (int e = 0; e < 8; ++e)
+                    sum[i][j + e / 4][e % 4] += part[i][e / 4][e % 4];
             }
         }
     }
@@ -277,66 +294,44 @@ struct fma_sums {
         }
     }
 
-    /* One line at the four depths of a piece, ALONG. */
-    static __device__ __forceinline__ void load_depths(float (&to)[4], const float *slab, int line, int piece) {
-        const float4 four = *reinterpret_cast<const float4 *>(slab + gemm_piece<ALONG, float, TILE>(line, piece));
-        to[0] = four.x;
-        to[1] = four.y;
-        to[2] = four.z;
-        to[3] = four.w;
-    }
-
-    __device__ __forceinline__ void add(const float *a, const float *b) {
-        const int row = thread_row(), column = thread_column();
-        FV_UNROLL
-        for (int piece = 0; piece < GEMM_PIECES; ++piece) {
-            if constexpr (A == ALONG) {
-                float of_a[8][4];
+    /* The 8 lines at the two depths of a pair, [line][depth]. */
+    template <gemm_layout LAYOUT>
+    static __device__ __forceinline__ void load_pair(float (&to)[8][2], const float *slab, int at, int pair) {
+        if constexpr (LAYOUT == ALONG) {
+            FV_UNROLL
+            for (int i = 0; i < 8; ++i) {
+                const float2 two = *reinterpret_cast<const float2 *>(
+                    slab + gemm_piece<ALONG, float, TILE>(line_of<ALONG>(at, i), pair / 2) + pair % 2 * 2);
+                to[i][0] = two.x;
+                to[i][1] = two.y;
+            }
+        } else {
+            FV_UNROLL
+            for (int depth = 0; depth < 2; ++depth) {
+                float lines[8];
+                load_lines(lines, slab, at, 2 * pair + depth);
                 FV_UNROLL
                 for (int i = 0; i < 8; ++i)
-                    load_depths(of_a[i], a, line_of<ALONG>(row, i), piece);
-                add_along(of_a, b, column, piece);
-            } else {
-                static_assert(B == ACROSS);
-                FV_UNROLL
-                for (int depth = 4 * piece; depth < 4 * piece + 4; ++depth) {
-                    float of_a[8], of_b[8];
-                    load_lines(of_a, a, row, depth);
-                    load_lines(of_b, b, column, depth);
-                    FV_UNROLL
-                    for (int i = 0; i < 8; ++i) {
-                        FV_UNROLL
-                        for (int j = 0; j < 8; ++j)
-                            sum[i][j] = fmaf(of_a[i], of_b[j], sum[i][j]);
-                    }
-                }
+                    to[i][depth] = lines[i];
             }
         }
     }
 
-    __device__ __forceinline__ void add_along(const float (&of_a)[8][4], const float *b, int column, int piece) {
-        if constexpr (B == ALONG) {
+    __device__ __forceinline__ void add(const float *a, const float *b) {
+        const int row = thread_row(), column = thread_column();
+        /* The factors of two pairs and the sums would not fit the registers. */
+        FV_NO_UNROLL
+        for (int pair = 0; pair < GEMM_DEPTH<float> / 2; ++pair) {
+            float of_a[8][2], of_b[8][2];
+            load_pair<A>(of_a, a, row, pair);
+            load_pair<B>(of_b, b, column, pair);
             FV_UNROLL
-            for (int j = 0; j < 8; ++j) {
-                float of_b[4];
-                load_depths(of_b, b, line_of<ALONG>(column, j), piece);
-                FV_UNROLL
-                for (int depth = 0; depth < 4; ++depth) {
-                    FV_UNROLL
-                    for (int i = 0; i < 8; ++i)
-                        sum[i][j] = fmaf(of_a[i][depth], of_b[depth], sum[i][j]);
-                }
-            }
-        } else {
-            FV_UNROLL
-            for (int depth = 0; depth < 4; ++depth) {
-                float of_b[8];
-                load_lines(of_b, b, column, 4 * piece + depth);
+            for (int depth = 0; depth < 2; ++depth) {
                 FV_UNROLL
                 for (int i = 0; i < 8; ++i) {
                     FV_UNROLL
                     for (int j = 0; j < 8; ++j)
-                        sum[i][j] = fmaf(of_a[i][depth], of_b[j], sum[i][j]);
+                        sum[i][j] = fmaf(of_a[i][depth], of_b[j][depth], sum[i][j]);
                 }
             }
         }

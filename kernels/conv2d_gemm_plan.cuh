@@ -62,8 +62,8 @@ inline gemm_choice gemm_choice_of(const fv_conv2d &d, bool backward, int lanes) 
     gemm_plan plan = gemm_problem(d, backward);
     const tile_axis &v = plan.vertical, &h = plan.horizontal;
     plan.rows = d.n * results_of(v) * results_of(h);
-    plan.columns = (backward ? d.c : d.k) / d.groups;
-    plan.channels = (backward ? d.k : d.c) / d.groups;
+    plan.columns = static_cast<int>((backward ? d.c : d.k) / d.groups);
+    plan.channels = static_cast<int>((backward ? d.k : d.c) / d.groups);
     plan.source_pitch = backward ? d.k : d.c;
     plan.result_pitch = backward ? d.c : d.k;
     plan.relu = d.relu != 0;
@@ -81,8 +81,8 @@ inline gemm_choice gemm_weights_choice_of(const fv_conv2d &d, int64_t biases, in
     constexpr int64_t LEAST_SLICES = 16; /* a split of fewer costs more than it saves */
     gemm_plan plan = gemm_problem(d, false);
     plan.rows = d.k / d.groups;
-    plan.channels = d.c / d.groups;
-    plan.columns = d.r * d.s * plan.channels;
+    plan.channels = static_cast<int>(d.c / d.groups);
+    plan.columns = static_cast<int>(d.r * d.s * plan.channels);
     plan.source_pitch = d.c;
     plan.result_pitch = d.k;
     const int64_t p = plan.vertical.result, q = plan.horizontal.result;
@@ -187,6 +187,18 @@ inline int64_t gemm_biases_of(const fv_operation *op) {
     return d.bias ? d.k : 0;
 }
 
+/* Before there is a plan. In narrow groups hardly one product in a hundred would count: those have kernels of their own. */
+inline const char *gemm_refusal(const fv_conv2d &d) {
+    constexpr double MOST = 1 << 30, LEAST_PRODUCTS = 16;
+    const double filter = static_cast<double>(d.r) * static_cast<double>(d.s);
+    const double kg = static_cast<double>(d.k / d.groups), cg = static_cast<double>(d.c / d.groups);
+    if (static_cast<double>(d.c) > MOST || static_cast<double>(d.k) > MOST || filter * cg > MOST)
+        return "there are over 2^30 channels, or values in a filter";
+    return d.groups > 1 && kg * cg < LEAST_PRODUCTS
+               ? "a group has fewer than 16 pairs of channels: tiles would be empty"
+               : NULL;
+}
+
 /* Arithmetic of the roofline: which unit, and the share of its peak that the loop is expected to reach (conv2d_gemm.cuh). */
 template <typename ARITHMETIC>
 double gemm_rate(const fv_chip &chip) {
@@ -217,12 +229,11 @@ struct gemm_row {
     }
 
     static const char *supports(const fv_operation *op) {
+        if (const char *refusal = gemm_refusal(gemm_conv2d_of(op)))
+            return refusal;
         gemm_plan plan = choice_of(op).plan;
         gemm_cut(plan, GEMM_SMALL);
-        const bool few_biases = !MIRRORED || ceil_div(gemm_biases_of(op), WARP) <= MAX_BLOCKS;
-        return gemm_tiles(plan) > static_cast<double>(MAX_BLOCKS) ? "there are over 2^31-1 tiles of 64 x 64"
-               : few_biases                                       ? NULL
-                                                                  : "there are over 2^36-32 output channels";
+        return gemm_tiles(plan) > static_cast<double>(MAX_BLOCKS) ? "there are over 2^31-1 tiles of 64 x 64" : NULL;
     }
 
     static bool needs_parts(const gemm_plan &plan) {
@@ -280,14 +291,15 @@ struct gemm_row {
             bytes += static_cast<double>(fv_shape_elements(&specs[i].shape)) * sizeof(T);
         const bool parts = WEIGHTS && needs_parts(plan);
         bytes += parts ? 8.0 * static_cast<double>(plan.splits * plan.partial) : 0;
-        const double resident =
-            choice.tile == GEMM_LARGE ? GEMM_RESIDENT<ARITHMETIC, GEMM_LARGE> : GEMM_RESIDENT<ARITHMETIC, GEMM_SMALL>;
+        constexpr gemm_layout SECOND = WEIGHTS || BACKWARD ? ACROSS : ALONG;
+        constexpr int LARGE = gemm_resident<ARITHMETIC, GEMM_LARGE, SECOND>();
+        constexpr int SMALL = gemm_resident<ARITHMETIC, GEMM_SMALL, SECOND>();
         const kernel_work work = {.flop = 2 * all * choice.tile * choice.tile * slices * depth,
                                   .rate = gemm_rate<ARITHMETIC>(*chip) * gemm_share(choice),
                                   .bytes = bytes,
                                   .cache_bytes = all * slices * 2 * choice.tile * GEMM_SLICE_BYTES,
                                   .blocks = all,
-                                  .resident = resident,
+                                  .resident = static_cast<double>(choice.tile == GEMM_LARGE ? LARGE : SMALL),
                                   .launches = parts ? 2 : 1};
         return expected_seconds(*chip, work);
     }
