@@ -64,12 +64,14 @@ constexpr int64_t GEMM_SHARED_BYTES =
 
 /* How many blocks share a multiprocessor, by their registers: what the compiler may give a thread follows from it. Three
  * products, fused multiply-adds and words that are loaded one by one (32 bits ACROSS) need more than 128. */
-template <typename ARITHMETIC, int TILE, gemm_layout B>
+template <typename ARITHMETIC, int TILE, gemm_layout B, bool WIDE = true>
 constexpr int gemm_resident() {
     if constexpr (!ARITHMETIC::TENSOR_CORES)
         return TILE == 128 ? 1 : 4;
     else if constexpr (ARITHMETIC::THREE_PRODUCTS)
         return TILE == 128 ? 1 : 3;
+    else if constexpr (!WIDE)
+        return 3;
     else
         return TILE == 64 ? 4 : sizeof(typename ARITHMETIC::T) == 2 || B == ALONG ? 2 : 1;
 }
@@ -146,7 +148,7 @@ __device__ __forceinline__ void gemm_copy(T *to, const T *tensor, int64_t at, in
  * The barrier stands between the wait for a slice, which makes a thread's own copies of it arrive, and its reading; and
  * between the reading of the slice before and the copies of the next into that stage. */
 template <int TILE, typename T, typename SUMS, typename COPY, typename ALSO>
-__device__ __forceinline__ void gemm_loop(int64_t slices, T *stages, SUMS &sums, const COPY &copy, const ALSO &also) {
+__device__ __forceinline__ void gemm_loop(int slices, T *stages, SUMS &sums, const COPY &copy, const ALSO &also) {
     constexpr int SLAB = GEMM_SLAB<T, TILE>;
     FV_UNROLL
     for (int stage = 0; stage < GEMM_STAGES - 1; ++stage) {
@@ -155,7 +157,7 @@ __device__ __forceinline__ void gemm_loop(int64_t slices, T *stages, SUMS &sums,
         async_copy_commit();
     }
     int reading = 0, writing = GEMM_STAGES - 1;
-    for (int64_t slice = 0; slice < slices; ++slice) {
+    for (int slice = 0; slice < slices; ++slice) {
         async_copy_wait<GEMM_STAGES - 2>();
         __syncthreads();
         if (slice + GEMM_STAGES - 1 < slices)
@@ -234,27 +236,33 @@ __device__ void gemm_find_rows(const gemm_plan &plan, const gemm_place &place, c
     }
 }
 
-/* The slices in their order. */
+/* The slices in their order: where one begins. */
 struct gemm_taps {
     int channel;  /* of the group */
     int row, col; /* number of the tap within the class */
+    int tap;      /* of the filter */
 };
 
-template <int DEPTH>
-__device__ __forceinline__ void gemm_next(gemm_taps &at, int channels, int cols) {
+/* Classes are the same correlation every (stride/gcd)th tap, in falling order. */
+template <bool BACKWARD, int DEPTH>
+__device__ __forceinline__ void gemm_next(gemm_taps &at, const gemm_plan &plan, int cols) {
+    const int down = (BACKWARD ? -plan.vertical.period : 1) * plan.horizontal.filter;
+    const int right = BACKWARD ? -plan.horizontal.period : 1;
     at.channel += DEPTH;
-    if (at.channel < channels)
+    if (at.channel < plan.channels)
         return;
     at.channel = 0;
+    at.tap += right;
     if (++at.col == cols) {
         at.col = 0;
         ++at.row;
+        at.tap += down - cols * right;
     }
 }
 
 template <typename ARITHMETIC, bool BACKWARD, int TILE, bool WIDE>
 __global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>,
-                                  gemm_resident<ARITHMETIC, TILE, BACKWARD ? ACROSS : ALONG>())
+                                  gemm_resident<ARITHMETIC, TILE, BACKWARD ? ACROSS : ALONG, WIDE>())
     conv2d_gemm_kernel(gemm_plan plan, const typename ARITHMETIC::T *source, const typename ARITHMETIC::T *filters,
                        const typename ARITHMETIC::T *bias, typename ARITHMETIC::T *result) {
     using T = typename ARITHMETIC::T;
@@ -273,10 +281,9 @@ __global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>,
     __syncthreads();
 
     source += place.group * plan.channels;
-    const int64_t taps = static_cast<int64_t>(plan.vertical.filter) * plan.horizontal.filter;
-    const int64_t filter_pitch = taps * (BACKWARD ? plan.columns : plan.channels);
+    const int filter_pitch = plan.vertical.filter * plan.horizontal.filter * (BACKWARD ? plan.columns : plan.channels);
     filters += place.group * (BACKWARD ? plan.channels : plan.columns) * filter_pitch;
-    gemm_taps at = {};
+    gemm_taps at = {0, 0, 0, v.first_tap * plan.horizontal.filter + h.first_tap};
     const auto copy = [&](T *a, T *b) {
         const int row = at.row * plan.vertical.spacing, col = at.col * plan.horizontal.spacing;
         FV_UNROLL
@@ -291,8 +298,6 @@ __global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>,
             gemm_copy<WIDE>(a + gemm_piece<ALONG, T, TILE>(line, piece), source, pixel * plan.source_pitch + channel,
                             inside ? gemm_valid<T>(channel, plan.channels) : 0);
         }
-        const int64_t tap = static_cast<int64_t>(v.first_tap + at.row * v.tap_step) * plan.horizontal.filter +
-                            h.first_tap + at.col * h.tap_step;
         FV_UNROLL
         for (int i = 0; i < COPIES; ++i) {
             if constexpr (BACKWARD) {
@@ -300,21 +305,23 @@ __global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>,
                           piece = thread % ACROSS_PIECES;
                 const int channel = at.channel + depth, column = place.first_column + piece * LANES;
                 gemm_copy<WIDE>(b + gemm_piece<ACROSS, T, TILE>(depth, piece), filters,
-                                channel * filter_pitch + tap * plan.columns + column,
+                                static_cast<int64_t>(channel) * filter_pitch +
+                                    static_cast<int64_t>(at.tap) * plan.columns + column,
                                 channel < plan.channels ? gemm_valid<T>(column, plan.columns) : 0);
             } else {
                 const int line = thread / GEMM_PIECES + i * (THREADS / GEMM_PIECES), piece = thread % GEMM_PIECES;
                 const int channel = at.channel + piece * LANES, column = place.first_column + line;
                 gemm_copy<WIDE>(b + gemm_piece<ALONG, T, TILE>(line, piece), filters,
-                                column * filter_pitch + tap * plan.channels + channel,
+                                static_cast<int64_t>(column) * filter_pitch +
+                                    static_cast<int64_t>(at.tap) * plan.channels + channel,
                                 column < plan.columns ? gemm_valid<T>(channel, plan.channels) : 0);
             }
         }
-        gemm_next<DEPTH>(at, plan.channels, h.taps);
+        gemm_next<BACKWARD, DEPTH>(at, plan, h.taps);
     };
 
     gemm_sums<ARITHMETIC, TILE, ALONG, OF_FILTERS> sums;
-    const int64_t slices = static_cast<int64_t>(v.taps) * h.taps * ceil_div(plan.channels, DEPTH);
+    const int slices = v.taps * h.taps * static_cast<int>(ceil_div(plan.channels, DEPTH));
     gemm_loop<TILE>(slices, stages, sums, copy, [](const T *) {});
     float *const results = reinterpret_cast<float *>(stages);
     sums.put(results);
@@ -340,13 +347,13 @@ __device__ inline gemm_column gemm_column_of(const gemm_plan &plan, int column) 
 
 /* A pixel of the sum. */
 struct gemm_pixel {
-    int64_t number, image;
-    int row, col; /* output pixel */
+    int64_t number;
+    int image, row, col; /* of the output */
 };
 
 __device__ __forceinline__ gemm_pixel gemm_pixel_of(const gemm_plan &plan, int64_t number) {
     const int64_t line = number / plan.horizontal.result, image = line / plan.vertical.result;
-    return {number, image, static_cast<int>(line - image * plan.vertical.result),
+    return {number, static_cast<int>(image), static_cast<int>(line - image * plan.vertical.result),
             static_cast<int>(number - line * plan.horizontal.result)};
 }
 
@@ -372,13 +379,13 @@ __device__ __forceinline__ int64_t gemm_element_of_x(const gemm_plan &plan, cons
     const int x = at.col * plan.horizontal.stride - plan.horizontal.pad + column.across;
     const bool inside = static_cast<unsigned>(y) < static_cast<unsigned>(plan.vertical.source) &&
                         static_cast<unsigned>(x) < static_cast<unsigned>(plan.horizontal.source);
-    const int64_t pixel = (at.image * plan.vertical.source + y) * plan.horizontal.source + x;
+    const int64_t pixel = (static_cast<int64_t>(at.image) * plan.vertical.source + y) * plan.horizontal.source + x;
     return inside && column.channel >= 0 ? pixel * plan.source_pitch + column.channel : -1;
 }
 
 /* Partial gradient number blockIdx.y goes to parts + blockIdx.y * partial, dw and then, if `sums_bias`, db. */
 template <typename ARITHMETIC, int TILE, bool WIDE>
-__global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>, gemm_resident<ARITHMETIC, TILE, ACROSS>())
+__global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>, gemm_resident<ARITHMETIC, TILE, ACROSS, WIDE>())
     conv2d_gemm_weights_kernel(gemm_plan plan, const typename ARITHMETIC::T *x, const typename ARITHMETIC::T *dy,
                                float *dw, float *db) {
     using T = typename ARITHMETIC::T;
@@ -435,7 +442,7 @@ __global__ void __launch_bounds__(GEMM_THREADS<ARITHMETIC, TILE>, gemm_resident<
     const bool sums_bias = db && place.first_column == 0 && thread < TILE;
     float bias_sum = 0;
     gemm_sums<ARITHMETIC, TILE, ACROSS, ACROSS> sums;
-    gemm_loop<TILE>(ceil_div(end - first, DEPTH), stages, sums, copy, [&](const T *a) {
+    gemm_loop<TILE>(static_cast<int>(ceil_div(end - first, DEPTH)), stages, sums, copy, [&](const T *a) {
         if (sums_bias)
             for (int depth = 0; depth < DEPTH; ++depth)
                 bias_sum += widen(a[gemm_element<ACROSS, T, TILE>(thread, depth)]);

@@ -163,8 +163,8 @@ struct tensor_core_sums {
             FV_NO_UNROLL
             for (int step = 0; step < 2; ++step)
                 add_three(a, b, step);
-        } else if constexpr (sizeof(T) == 4 && B == ACROSS) {
-            /* as do the addresses of single words. */
+        } else if constexpr (B == ACROSS) {
+            /* or would with what the other passes keep of their addresses. */
             FV_NO_UNROLL
             for (int step = 0; step < 2; ++step)
                 add_one(a, b, step);

@@ -192,8 +192,11 @@ inline const char *gemm_refusal(const fv_conv2d &d) {
     constexpr double MOST = 1 << 30, LEAST_PRODUCTS = 16;
     const double filter = static_cast<double>(d.r) * static_cast<double>(d.s);
     const double kg = static_cast<double>(d.k / d.groups), cg = static_cast<double>(d.c / d.groups);
-    if (static_cast<double>(d.c) > MOST || static_cast<double>(d.k) > MOST || filter * cg > MOST)
-        return "there are over 2^30 channels, or values in a filter";
+    const double pixels = static_cast<double>(fv_conv2d_p(&d)) * static_cast<double>(fv_conv2d_q(&d));
+    if (static_cast<double>(d.c) > MOST || static_cast<double>(d.k) > MOST || filter * cg > MOST || filter * kg > MOST)
+        return "there are over 2^30 channels, or weights of a channel";
+    if (static_cast<double>(d.n) > MOST || static_cast<double>(d.n) * pixels > 16 * MOST)
+        return "there are over 2^30 images, or 2^34 pixels";
     return d.groups > 1 && kg * cg < LEAST_PRODUCTS
                ? "a group has fewer than 16 pairs of channels: tiles would be empty"
                : NULL;
