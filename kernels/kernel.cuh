@@ -10,7 +10,8 @@
  *     FV_DYNAMIC_SHARED(float, tile);
  *         declares the launch's dynamic shared memory within a kernel, 16-byte aligned.
  *     FV_UNROLL
- *         stands before a loop of few, fixed turns whose arrays are to live in registers.
+ *         stands before a loop of few, fixed turns whose arrays are to live in registers; FV_NO_UNROLL before one that
+ *         must not be unrolled, lest it need more registers than there are.
  *
  * Asynchronous copies to shared memory: async_copy.cuh. Tensor cores: mma.cuh. Numbers of 16 bits: half.cuh.
  */
@@ -63,6 +64,7 @@ void opt_in(KERNEL *kernel, size_t shared_bytes) {
     type *const name = reinterpret_cast<type *>(fv_dynamic_shared)
 
 #define FV_UNROLL _Pragma("unroll")
+#define FV_NO_UNROLL _Pragma("unroll 1")
 
 #endif
 
@@ -125,6 +127,11 @@ extern const fv_kernel conv2d_grouped_kernels[];
 extern const fv_kernel conv2d_dilated_kernels[];
 extern const fv_kernel conv2d_pointwise_kernels[];
 extern const fv_kernel conv2d_few_kernels[];
+extern const fv_kernel conv2d_gemm_bf16_kernels[];
+extern const fv_kernel conv2d_gemm_f16_kernels[];
+extern const fv_kernel conv2d_gemm_tf32_kernels[];
+extern const fv_kernel conv2d_gemm_3xtf32_kernels[];
+extern const fv_kernel conv2d_gemm_f32_kernels[];
 extern const fv_kernel conv2d_kernels[];
 extern const fv_kernel conv2d_winograd_kernels[];
 extern const fv_kernel conv2d_im2col_kernels[];

@@ -2,9 +2,13 @@
  *
  *     mma<T>(d, a, b)             d += a b: a of 16 rows, b of 8 columns, over 16 values of T = bf16 or f16, or over 8 of
  *                                 tf32. Products are exact, sums f32
+ *     mma_grid<T>(d, a, b)        d[i][j] += a[i] b[j] for each of up to 4 a and 4 b: mma one by one, but in the emulator
+ *                                 at one barrier, which is what takes its time
  *     load_matrices<TRANSPOSED>(r, row)
  *                                 ldmatrix.x4: four matrices of 8 rows of 16 bytes. Lane l names a row, a multiple of 16
  *                                 bytes: row l % 8 of matrix l / 8. r[i] belongs to matrix i
+ *     load_matrices<TRANSPOSED>(r, rows)
+ *                                 several, r[i] by rows[i]; the same, and in the emulator at one barrier
  *     round_to_tf32(value)        the nearest of 11 significant bits, ties away from zero, as the bits of an f32
  *
  * All lanes of a warp call them together. Who holds what, with g = lane / 4 and t = lane % 4 (PTX ISA, "Matrix fragments
@@ -47,13 +51,27 @@ constexpr factor_format factor_format_of<f16> = FACTORS_F16;
 template <typename T>
 void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const char *file = __builtin_FILE(),
          int line = __builtin_LINE()) {
-    multiply_fragments(factor_format_of<T>, d, a, b, {file, line});
+    multiply_fragments(factor_format_of<T>, 1, 1, d, a, b, {file, line});
+}
+
+template <typename T, int DOWN, int RIGHT>
+void mma_grid(float (&d)[DOWN][RIGHT][4], const uint32_t (&a)[DOWN][4], const uint32_t (&b)[RIGHT][2],
+              const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
+    static_assert(DOWN <= MMA_MOST && RIGHT <= MMA_MOST);
+    multiply_fragments(factor_format_of<T>, DOWN, RIGHT, d[0][0], a[0], b[0], {file, line});
 }
 
 template <bool TRANSPOSED>
 void load_matrices(uint32_t (&r)[4], const void *row, const char *file = __builtin_FILE(),
                    int line = __builtin_LINE()) {
-    load_fragments(TRANSPOSED, r, row, {file, line});
+    load_fragments(TRANSPOSED, 1, r, &row, {file, line});
+}
+
+template <bool TRANSPOSED, int COUNT>
+void load_matrices(uint32_t (&r)[COUNT][4], const void *const (&rows)[COUNT], const char *file = __builtin_FILE(),
+                   int line = __builtin_LINE()) {
+    static_assert(COUNT <= MMA_MOST);
+    load_fragments(TRANSPOSED, COUNT, r[0], rows, {file, line});
 }
 
 /* Adding half of the last place kept may carry into the exponent, up to infinity, which is as it should be. */
@@ -90,6 +108,17 @@ __device__ __forceinline__ void mma<tf32>(float (&d)[4], const uint32_t (&a)[4],
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+template <typename T, int DOWN, int RIGHT>
+__device__ __forceinline__ void mma_grid(float (&d)[DOWN][RIGHT][4], const uint32_t (&a)[DOWN][4],
+                                         const uint32_t (&b)[RIGHT][2]) {
+    FV_UNROLL
+    for (int i = 0; i < DOWN; ++i) {
+        FV_UNROLL
+        for (int j = 0; j < RIGHT; ++j)
+            mma<T>(d[i][j], a[i], b[j]);
+    }
+}
+
 /* "memory": it reads what others stored. */
 template <bool TRANSPOSED>
 __device__ __forceinline__ void load_matrices(uint32_t (&r)[4], const void *row) {
@@ -104,6 +133,13 @@ __device__ __forceinline__ void load_matrices(uint32_t (&r)[4], const void *row)
                      : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                      : "r"(from)
                      : "memory");
+}
+
+template <bool TRANSPOSED, int COUNT>
+__device__ __forceinline__ void load_matrices(uint32_t (&r)[COUNT][4], const void *const (&rows)[COUNT]) {
+    FV_UNROLL
+    for (int i = 0; i < COUNT; ++i)
+        load_matrices<TRANSPOSED>(r[i], rows[i]);
 }
 
 __device__ __forceinline__ uint32_t round_to_tf32(float value) {

@@ -6,7 +6,7 @@
 #ifndef FOVEA_SPLITS_CUH
 #define FOVEA_SPLITS_CUH
 
-#include "kernel.cuh"
+#include "half.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -31,17 +31,19 @@ inline size_t splits_workspace(int64_t splits, int64_t partial) {
     return splits > 1 ? static_cast<size_t>(splits * partial) * sizeof(float) : 0;
 }
 
-/* Adds the partial gradients, split after split: `weights` of `partial` floats belong to dw, the others to db. */
-static __global__ void reduce_splits_kernel(int64_t splits, int64_t partial, int64_t weights, const float *parts,
-                                            float *dw, float *db) {
+/* Adds the partial gradients, split after split, and rounds the sums to T: `weights` of `partial` floats belong to dw, the
+ * others to db. */
+template <typename T>
+__global__ void reduce_splits_kernel(int64_t splits, int64_t partial, int64_t weights, const float *parts, T *dw,
+                                     T *db) {
     for (int64_t i = thread_index(); i < partial; i += thread_count()) {
         float sum = 0;
         for (int64_t split = 0; split < splits; ++split)
             sum += parts[split * partial + i];
         if (i < weights)
-            dw[i] = sum;
+            dw[i] = narrow<T>(sum);
         else
-            db[i - weights] = sum;
+            db[i - weights] = narrow<T>(sum);
     }
 }
 
@@ -94,8 +96,8 @@ fv_status gradients_in_splits(fv_context *context, int64_t weights, int64_t bias
         return FV_LAUNCH(context, reduce_many_splits_kernel, dim3(static_cast<unsigned>(many_blocks)),
                          SPLIT_LANES * WARP, 0, splits, weights + biases, weights, parts, result,
                          output(buffers, FV_DB));
-    return FV_LAUNCH(context, reduce_splits_kernel, elementwise_grid(weights + biases), ELEMENTWISE_THREADS, 0, splits,
-                     weights + biases, weights, parts, result, output(buffers, FV_DB));
+    return FV_LAUNCH(context, reduce_splits_kernel<float>, elementwise_grid(weights + biases), ELEMENTWISE_THREADS, 0,
+                     splits, weights + biases, weights, parts, result, output(buffers, FV_DB));
 }
 
 } // namespace FV_NAMESPACE

@@ -24,6 +24,11 @@ const fv_kernel *const FV_TABLES[] = {
     FV_NAMESPACE::conv2d_dilated_kernels,
     FV_NAMESPACE::conv2d_pointwise_kernels,
     FV_NAMESPACE::conv2d_few_kernels,
+    FV_NAMESPACE::conv2d_gemm_bf16_kernels,
+    FV_NAMESPACE::conv2d_gemm_f16_kernels,
+    FV_NAMESPACE::conv2d_gemm_tf32_kernels,
+    FV_NAMESPACE::conv2d_gemm_3xtf32_kernels,
+    FV_NAMESPACE::conv2d_gemm_f32_kernels,
     FV_NAMESPACE::conv2d_kernels,
     FV_NAMESPACE::conv2d_winograd_kernels,
     FV_NAMESPACE::conv2d_im2col_kernels, /* to compare with */

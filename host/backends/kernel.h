@@ -31,6 +31,7 @@ typedef enum fv_numerical_note {
     FV_NOTE_FFT = 1 << 5,
     FV_NOTE_TF32_CUT = 1 << 6, /* inputs are brought to tf32's 11 bits, by rounding or by cutting off the others */
     FV_NOTE_EXACT_TRANSFORMS = 1 << 7, /* beside a Winograd note: see verify/exact_winograd.c */
+    FV_NOTE_3XTF32 = 1 << 8, /* factors are the sums of two values of tf32, whose smaller parts are not multiplied */
 } fv_numerical_note;
 
 /* Whether arithmetic with these notes (a bit set) is less than operations of this dtype permit: factors of fewer bits,

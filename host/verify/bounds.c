@@ -139,6 +139,12 @@ static void add_storage(fv_dtype dtype, const double *result, double *bounds, in
         bounds[i] += u * (fabs(result[i]) + bounds[i]) + least;
 }
 
+/* What one product may be off by, relative to it: below, "11 bits" and "3xtf32". */
+static double product_roundoff(const fv_operation *op, unsigned notes) {
+    const double v = notes & FV_NOTE_3XTF32 ? eleven_bits : input_roundoff(op, notes);
+    return notes & FV_NOTE_3XTF32 ? 3 * v * v + 2 * v * v * v + 2 * v * v * v * v : 2 * v + v * v;
+}
+
 /* Sums of K products under the notes that leave them sums of products; relative to S:
  *
  *     sums        4 sqrt(K) u as in verify.h. With u = 2^-11 this is no longer small, and the theorem's own form stands:
@@ -148,6 +154,8 @@ static void add_storage(fv_dtype dtype, const double *result, double *bounds, in
  *                 as half of it is 0 in f64.
  *     11 bits     (1 + d1)(1 + d2) - 1 with |d1|, |d2| <= v is at most 2v + v^2 in each product, at worst the same in all
  *                 of them: v = 2^-11 for inputs rounded to nearest, 2^-10 for those cut off, and normal numbers.
+ *     3xtf32      x = big + small + e with both parts rounded to 11 bits: |small| <= v(1 + v)|x|, |e| <= v^2 |x|. Of x w,
+ *                 small*small is left out and what e touches: at most (v^2 (1 + v)^2 + 2 v^2 + v^4)|x w|.
  *
  * Tensor cores truncate their sums (Fasi et al. 2021, PeerJ CS 7:e330), which the model behind 4 sqrt(K) u leaves out.
  * A step of four products or more loses at most 2u of its sum, always towards zero; sums of random signs stay small
@@ -155,11 +163,11 @@ static void add_storage(fv_dtype dtype, const double *result, double *bounds, in
 static fv_status product_bounds(const fv_operation *op, fv_pass pass, fv_role role, unsigned notes, double reduction,
                                 const fv_host_tensors *tensors, double *bounds, int64_t elements) {
     const bool half_sums = notes & FV_NOTE_HALF_SUMS;
-    const double v = input_roundoff(op, notes), u = half_sums ? eleven_bits : unit_roundoff(op);
+    const double u = half_sums ? eleven_bits : unit_roundoff(op);
     const double first_order = 4 * sqrt(reduction) * u;
     const double sums = half_sums ? expm1(first_order + reduction * u * u / (1 - u)) : first_order;
     const double underflow = half_sums ? 0x1p-25 : fv_least_number(sums_of(op));
-    const double products = 2 * v + v * v;
+    const double products = product_roundoff(op, notes);
     return fv_sum_bounds(op, pass, role, tensors, products + sums + products * sums, reduction * underflow, bounds,
                          elements);
 }

@@ -52,6 +52,7 @@
 #define __align__(bytes) __attribute__((aligned(bytes)))
 
 #define FV_UNROLL
+#define FV_NO_UNROLL
 
 #define FV_LAUNCH(context, kernel, grid, block, shared_bytes, ...)                                                     \
     fv_emulated::launch((context), #kernel, (grid), (block), (shared_bytes), [&] { (kernel)(__VA_ARGS__); })
@@ -119,7 +120,7 @@ void begin_async_copy(void *shared, const void *global, int bytes, int valid_byt
 void commit_async_copies();
 void wait_for_async_copies(int groups);
 
-/* Hands `size` bytes (at most 32) to the warp; all[i] is where those of lane i lie until the calling thread's next
+/* Hands `size` bytes (at most 96) to the warp; all[i] is where those of lane i lie until the calling thread's next
  * exchange. */
 void gather(const void *mine, size_t size, const void *all[32], site where);
 

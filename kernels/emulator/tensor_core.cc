@@ -12,105 +12,117 @@ namespace {
 constexpr int DEPTH = 16; /* at most */
 constexpr uint32_t TF32_DROPS = 0x1fff;
 
-struct fragments {
-    uint32_t a[4], b[2];
-};
-
-/* The value at `depth` of a row or column whose registers `first` and `second` (8 or 4 values deeper) each of the four
- * lanes of a group holds; `of` gives a lane's. */
-template <typename F>
-double factor_at(factor_format format, int depth, const F &of) {
-    if (format == FACTORS_TF32)
-        return static_cast<double>(float_of_bits(of(depth % 4, depth / 4)));
-    const uint32_t both = of(depth % 8 / 2, depth / 8);
-    const uint16_t bits = static_cast<uint16_t>(depth % 2 == 0 ? both & 0xffff : both >> 16);
-    return static_cast<double>(format == FACTORS_BF16 ? widen(bf16{bits}) : widen(f16{bits}));
+/* Power of two; the exponent must be that of a normal double. */
+double power_of_two(int exponent) {
+    const uint64_t bits = static_cast<uint64_t>(exponent + 1023) << 52;
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
-double cut_to(double value, int last_place) {
-    return ldexp(trunc(ldexp(value, -last_place)), last_place);
+/* floor(log2(value)) of a normal number above 0, but at least that of the least normal f32. */
+int exponent_of(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const int exponent = static_cast<int>(bits >> 52) - 1023;
+    return exponent < -126 ? -126 : exponent;
 }
 
-/* sum + the addends, as a tensor core makes it. */
-float add_step(float sum, const double *addends, int count) {
-    double most = fabs(static_cast<double>(sum));
-    bool finite = isfinite(sum);
-    for (int i = 0; i < count; ++i) {
+/* sum + the products of a step, as a tensor core makes it. */
+float add_step(float sum, const float *a, const float *b, int count) {
+    double addends[DEPTH / 2 + 1], most = 0, total = 0;
+    for (int i = 0; i <= count; ++i) {
+        addends[i] = i < count ? static_cast<double>(a[i]) * static_cast<double>(b[i]) : static_cast<double>(sum);
+        total += addends[i];
         most = fmax(most, fabs(addends[i]));
-        finite = finite && isfinite(addends[i]);
     }
-    double total = static_cast<double>(sum);
-    if (!finite || most == 0) {
-        for (int i = 0; i < count; ++i)
-            total += addends[i];
+    if (!isfinite(total) || most == 0)
         return static_cast<float>(total);
-    }
-    const int last_place = ilogb(most) < -126 ? -149 : ilogb(most) - 23;
-    total = cut_to(total, last_place);
-    for (int i = 0; i < count; ++i)
-        total += cut_to(addends[i], last_place);
-    if (total == 0)
-        return 0;
-    const int place = ilogb(total) < -126 ? -149 : ilogb(total) - 23;
-    return static_cast<float>(cut_to(total, place));
+    const int last_place = exponent_of(most) - 23;
+    const double scale = power_of_two(-last_place);
+    int64_t places = 0;
+    for (int i = 0; i <= count; ++i)
+        places += static_cast<int64_t>(addends[i] * scale);
+    int64_t magnitude = places < 0 ? -places : places;
+    int64_t unit = 1;
+    while (magnitude / unit >= 1 << 24)
+        unit *= 2;
+    magnitude -= magnitude % unit;
+    return static_cast<float>(static_cast<double>(places < 0 ? -magnitude : magnitude) / scale);
 }
 
-/* One element of the product, whose row and column the lanes from row_lane and column_lane on hold. */
-float multiply_one(factor_format format, float sum, const void *const *all, int row_lane, int high_row,
-                   int column_lane) {
-    const int depth = format == FACTORS_TF32 ? 8 : DEPTH, step = depth / 2;
-    double products[DEPTH];
-    for (int i = 0; i < depth; ++i) {
-        const double from_a = factor_at(format, i, [&](int lane, int deeper) {
-            return static_cast<const fragments *>(all[row_lane + lane])->a[2 * deeper + high_row];
-        });
-        const double from_b = factor_at(format, i, [&](int lane, int deeper) {
-            return static_cast<const fragments *>(all[column_lane + lane])->b[deeper];
-        });
-        products[i] = from_a * from_b;
-    }
-    for (int i = 0; i < depth; i += step)
-        sum = add_step(sum, products + i, step);
-    return sum;
+/* The values of one row of a, or one column of b, over the depth. `of` gives register 0 or 1 (which is deeper) of one of the
+ * four lanes that hold them. */
+template <typename F>
+void decode(factor_format format, float values[DEPTH], const F &of) {
+    for (int lane = 0; lane < 4; ++lane)
+        for (int deeper = 0; deeper < 2; ++deeper) {
+            const uint32_t bits = of(lane, deeper);
+            if (format == FACTORS_TF32) {
+                values[4 * deeper + lane] = float_of_bits(bits);
+                continue;
+            }
+            const uint16_t low = static_cast<uint16_t>(bits & 0xffff), high = static_cast<uint16_t>(bits >> 16);
+            values[8 * deeper + 2 * lane] = format == FACTORS_BF16 ? widen(bf16{low}) : widen(f16{low});
+            values[8 * deeper + 2 * lane + 1] = format == FACTORS_BF16 ? widen(bf16{high}) : widen(f16{high});
+        }
 }
 
 } // namespace
 
-void multiply_fragments(factor_format format, float d[4], const uint32_t a[4], const uint32_t b[2], site where) {
-    fragments mine;
-    memcpy(mine.a, a, sizeof mine.a);
-    memcpy(mine.b, b, sizeof mine.b);
-    uint32_t dropped = 0;
-    for (int i = 0; i < 6; ++i)
-        dropped |= i < 4 ? a[i] : b[i - 4];
+void multiply_fragments(factor_format format, int down, int right, float *d, const uint32_t *a, const uint32_t *b,
+                        site where) {
+    uint32_t mine[4 * MMA_MOST + 2 * MMA_MOST] = {}, dropped = 0;
+    memcpy(mine, a, sizeof *a * 4 * static_cast<size_t>(down));
+    memcpy(mine + 4 * down, b, sizeof *b * 2 * static_cast<size_t>(right));
+    const int registers = 4 * down + 2 * right;
+    for (int i = 0; i < registers; ++i)
+        dropped |= mine[i];
     if (format == FACTORS_TF32 && dropped & TF32_DROPS)
         refuse("a factor of mma<tf32> that was not rounded to tf32", where);
     const void *all[WARP];
-    gather(&mine, sizeof mine, all, where);
-    const int row_lane = lane() / 4 * 4, column = lane() % 4 * 2;
-    for (int i = 0; i < 4; ++i)
-        d[i] = multiply_one(format, d[i], all, row_lane, i / 2, (column + i % 2) * 4);
+    gather(mine, sizeof *mine * static_cast<size_t>(registers), all, where);
+    const auto held = [&](int lane_, int i) { return static_cast<const uint32_t *>(all[lane_])[i]; };
+    const int g = lane() / 4, t = lane() % 4, step = format == FACTORS_TF32 ? 4 : 8;
+    float columns[2 * MMA_MOST][DEPTH];
+    for (int j = 0; j < 2 * right; ++j)
+        decode(format, columns[j], [&](int lane_, int deeper) {
+            return held(4 * (2 * t + j % 2) + lane_, 4 * down + 2 * (j / 2) + deeper);
+        });
+    for (int i = 0; i < 2 * down; ++i) {
+        float row[DEPTH];
+        decode(format, row,
+               [&](int lane_, int deeper) { return held(4 * g + lane_, 4 * (i / 2) + 2 * deeper + i % 2); });
+        for (int j = 0; j < 2 * right; ++j) {
+            float *const sum = d + 4 * (i / 2 * right + j / 2) + 2 * (i % 2) + j % 2;
+            *sum = add_step(add_step(*sum, row, columns[j], step), row + step, columns[j] + step, step);
+        }
+    }
 }
 
-/* A lane takes its row before the barrier, so that a row which another lane still writes shows as the order of the
+/* A lane takes its rows before the barrier, so that a row which another lane still writes shows as the order of the
  * threads makes it. */
-void load_fragments(bool transposed, uint32_t r[4], const void *row, site where) {
-    if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
-        refuse("a row of ldmatrix at an address that is no multiple of 16", where);
-    if (!in_shared_memory(row, 16))
-        refuse("a row of ldmatrix that is not in the block's shared memory", where);
+void load_fragments(bool transposed, int count, uint32_t *r, const void *const *rows, site where) {
+    char mine[MMA_MOST][16] = {};
+    for (int m = 0; m < count; ++m) {
+        if (reinterpret_cast<uintptr_t>(rows[m]) % 16 != 0)
+            refuse("a row of ldmatrix at an address that is no multiple of 16", where);
+        if (!in_shared_memory(rows[m], 16))
+            refuse("a row of ldmatrix that is not in the block's shared memory", where);
+        memcpy(mine[m], rows[m], 16);
+    }
     const void *all[WARP];
-    gather(row, 16, all, where);
+    gather(mine, 16 * static_cast<size_t>(count), all, where);
     const int g = lane() / 4, t = lane() % 4;
-    for (int i = 0; i < 4; ++i) {
-        const void *const *const matrix = all + 8 * i;
+    for (int i = 0; i < 4 * count; ++i) {
+        const auto row = [&](int number) { return static_cast<const char *>(all[8 * (i % 4) + number]) + i / 4 * 16; };
         if (transposed) {
             uint16_t low, high;
-            memcpy(&low, static_cast<const char *>(matrix[2 * t]) + 2 * g, 2);
-            memcpy(&high, static_cast<const char *>(matrix[2 * t + 1]) + 2 * g, 2);
+            memcpy(&low, row(2 * t) + 2 * g, 2);
+            memcpy(&high, row(2 * t + 1) + 2 * g, 2);
             r[i] = low | static_cast<uint32_t>(high) << 16;
         } else {
-            memcpy(&r[i], static_cast<const char *>(matrix[g]) + 4 * t, 4);
+            memcpy(&r[i], row(g) + 4 * t, 4);
         }
     }
 }

@@ -15,11 +15,15 @@ namespace fv_emulated {
 
 enum factor_format { FACTORS_BF16, FACTORS_F16, FACTORS_TF32 };
 
-/* d += a b, on this lane's fragments and those of the others. */
-void multiply_fragments(factor_format format, float d[4], const uint32_t a[4], const uint32_t b[2], site where);
+constexpr int MMA_MOST = 4; /* of mma side by side, in each direction */
 
-/* r[i] = this lane's part of matrix i, of which the lane gives one row of 16 bytes. */
-void load_fragments(bool transposed, uint32_t r[4], const void *row, site where);
+/* d[i][j] += a[i] b[j] for i < down and j < right, on this lane's fragments and those of the others: arrays [down][right][4],
+ * [down][4] and [right][2]. */
+void multiply_fragments(factor_format format, int down, int right, float *d, const uint32_t *a, const uint32_t *b,
+                        site where);
+
+/* r[4 m + i] = this lane's part of matrix i of load m, of which the lane gives one row of 16 bytes, rows[m]. */
+void load_fragments(bool transposed, int count, uint32_t *r, const void *const *rows, site where);
 
 } // namespace fv_emulated
 
