@@ -6,20 +6,21 @@
  *                        of one class
  *     backward_weights   filters k          (r,s,c)       pixels (n,p,q)           dy  ACROSS        x   ACROSS
  *
- * Everything is NHWC, so that a piece of 16 bytes of either factor is contiguous in memory, along the depth or across it
- * (conv2d_gemm_multiply.cuh); it is copied asynchronously (cp.async) into one of GEMM_STAGES stages of shared memory,
- * with zeros for what lies in the padding or behind the last channel, pixel or filter. While a slice of the depth, 64
- * bytes of each row and column, is multiplied, the next three are on their way; one barrier a slice.
- * - forward and backward_data go through the taps one by one and through a tap's channels in slices, so that a slice has
- *   one tap; where a row's window begins is found once per block and kept in shared memory.
- * - backward_data takes the pixels of dx class by class of their residue modulo the stride, as conv2d_tile.cuh does: those
- *   of one class see the same taps, every (stride/gcd)th, and are a correlation without stride. A block stays within one
- *   class, all classes are one launch, and a class without taps writes zeros (or the bias of a transposed convolution).
+ * Everything is NHWC, so that a piece of 16 bytes of either factor is contiguous in memory, along the depth or across
+ * it (conv2d_gemm_multiply.cuh); it is copied asynchronously (cp.async) into one of GEMM_STAGES stages of shared
+ * memory, with zeros for what lies in the padding or behind the last channel, pixel or filter. While a slice of the
+ * depth, 64 bytes of each row and column, is multiplied, the next three are on their way; one barrier a slice.
+ * - forward and backward_data go through the taps one by one and through a tap's channels in slices, so that a slice
+ *   has one tap; where a row's window begins is found once per block and kept in shared memory.
+ * - backward_data takes the pixels of dx class by class of their residue modulo the stride, as conv2d_tile.cuh does:
+ *   those of one class see the same taps, every (stride/gcd)th, and are a correlation without stride. A block stays
+ *   within one class, all classes are one launch, and a class without taps writes zeros (or the bias of a transposed
+ *   convolution).
  * - backward_weights sums over all pixels, which are cut into splits (splits.cuh); each writes f32 partial sums, and a
  *   second kernel adds them in order and rounds once. Blocks of the first columns add up the bias' gradient, too. A
  *   thread's pixels advance by a constant (images, rows, columns), with carries, so that nothing is divided.
- * - Channels that are no multiple of a piece, and pointers that are not aligned to 16 bytes, are read one by one with plain
- *   loads (not WIDE), in tiles of 64 x 64: right, not fast.
+ * - Channels that are no multiple of a piece, and pointers that are not aligned to 16 bytes, are read one by one with
+ *   plain loads (not WIDE), in tiles of 64 x 64: right, not fast.
  * - On the way out results pass through shared memory, to be stored by rows in pieces of 16 bytes; bias and ReLU are
  *   applied there.
  *
@@ -28,19 +29,21 @@
  *
  * Shared memory and registers, per block of 128 x 128 (64 x 64): four stages of 16 (8) KiB; results 68 (18) KiB, in the
  * same place, and tables of 3 (1.5) KiB: 71 (34) KiB in all, which an H200's multiprocessor holds three (six) times.
- * Registers allow for fewer (gemm_resident): of 16 bits, and of tf32 forward, at most 128, so two (four) blocks, 16 warps,
- * 25 % occupancy; of three products, of FMA, and of tf32 backward 130 to 220, one (three or four) blocks of 8 (4 or 2)
- * warps. None spills.
+ * Registers allow for fewer (gemm_resident): of 16 bits, and of tf32 forward, at most 128, so two (four) blocks, 16
+ * warps, 25 % occupancy; of three products, of FMA, and of tf32 backward 130 to 220, one (three or four) blocks of 8 (4
+ * or 2) warps. None spills.
  *
- * Intensity of a 128 x 128 tile: a slice of 16 KiB from L2 serves 2*128*128*32 FLOP (16 bits; half as many of 32 bits):
- * 64 (32) FLOP per byte of L2; from shared memory every value is read by 2 or 4 warps: 21 (11). From DRAM the operation's
- * own, as blocks in flight share factors: ResNet's 3x3 of 64 channels has 290 FLOP per byte in f32, 580 in 16 bits.
+ * Intensity of a 128 x 128 tile: a slice of 16 KiB from L2 serves 2*128*128*32 FLOP (16 bits; half as many of 32
+ * bits): 64 (32) FLOP per byte of L2; from shared memory every value is read by 2 or 4 warps: 21 (11). From DRAM it is
+ * the operation's own, as blocks in flight share factors: ResNet's 3x3 of 64 channels has 144 FLOP per byte in f32, 288
+ * in 16 bits.
  *
- * Expected on an H200 (a prediction, not measured), in shares of the floor in PERFORMANCE.md, layers of 256 channels and
- * more: mma.sync reaches 62 % of what wgmma does (Luo et al. 2024, arXiv:2402.13499, table of H100 tensor-core rates),
- * and a loop of one barrier per 64 bytes of depth about 80 % of that: 45-50 % for bf16 and f16; 35-40 % for tf32, whose
- * rounding instructions and twice as many shared reads share the issue slots; 3xTF32: a third of that, about 60 TFLOP/s,
- * at the level of the FMA units' peak. FMA: 16 multiply-adds for each shared read, 70-75 % of 67 TFLOP/s. */
+ * Expected on an H200 (predictions; no GPU has run this yet), large tiles, layers of 256 channels and more:
+ *     bf16, f16   350 to 450 TFLOP/s: L2 at 7 TB/s gives 64 * 7 = 448; mma.sync, at about 63 % of what wgmma reaches
+ *                 (Luo et al. 2024, arXiv:2402.13499), with a loop at 80 % of that 480: 45 to 55 % of the floor
+ *     tf32        150 to 200: L2 gives 224; rounding and twice as many shared reads take issue slots: 30 to 40 %
+ *     3xtf32      60, a third of the same without L2's limit: at the level of what the FMA units reach
+ *     f32         45 to 50, 70 % of the FMA units: 8 multiply-adds for each shared read, one block of 8 warps */
 #ifndef FOVEA_CONV2D_GEMM_CUH
 #define FOVEA_CONV2D_GEMM_CUH
 
@@ -62,8 +65,8 @@ template <typename T, int TILE>
 constexpr int64_t GEMM_SHARED_BYTES =
     GEMM_STAGES_BYTES<T, TILE> > GEMM_RESULTS_BYTES<TILE> ? GEMM_STAGES_BYTES<T, TILE> : GEMM_RESULTS_BYTES<TILE>;
 
-/* How many blocks share a multiprocessor, by their registers: what the compiler may give a thread follows from it. Three
- * products, fused multiply-adds and words that are loaded one by one (32 bits ACROSS) need more than 128. */
+/* How many blocks share a multiprocessor, by their registers: what the compiler may give a thread follows from it.
+ * Three products, fused multiply-adds and words that are loaded one by one (32 bits ACROSS) need more than 128. */
 template <typename ARITHMETIC, int TILE, gemm_layout B, bool WIDE = true>
 constexpr int gemm_resident() {
     if constexpr (!ARITHMETIC::TENSOR_CORES)
@@ -142,8 +145,8 @@ __device__ __forceinline__ void gemm_copy(T *to, const T *tensor, int64_t at, in
     }
 }
 
-/* The loop of every pass: copy(a, b) begins to bring the next slice, and what lies in a stage is multiplied three slices
- * later; then also(a). Ends with all copies arrived, and the stages free.
+/* The loop of every pass: copy(a, b) begins to bring the next slice, and what lies in a stage is multiplied three
+ * slices later; then also(a). Ends with all copies arrived, and the stages free.
  *
  * The barrier stands between the wait for a slice, which makes a thread's own copies of it arrive, and its reading; and
  * between the reading of the slice before and the copies of the next into that stage. */
@@ -173,8 +176,8 @@ __device__ __forceinline__ void gemm_loop(int slices, T *stages, SUMS &sums, con
     __syncthreads();
 }
 
-/* Stores the results of the tile: row r at result[targets[r] + column], if it is any. `bias` of the group's columns may be
- * NULL. */
+/* Stores the results of the tile: row r at result[targets[r] + column], if it is any. `bias` of the group's columns may
+ * be NULL. */
 template <int TILE, int THREADS, typename OUT>
 __device__ void gemm_store(const gemm_plan &plan, const float *results, const int64_t *targets, int first_column,
                            const OUT *bias, OUT *result) {

@@ -1,5 +1,5 @@
-/* Implicit GEMM in bf16 on tensor cores, sums in f32: conv2d_gemm.cuh. A file for each arithmetic, so that they compile side
- * by side. */
+/* Implicit GEMM in bf16 on tensor cores, sums in f32: conv2d_gemm.cuh. A file for each arithmetic, so that they compile
+ * side by side. */
 #include "conv2d_gemm_plan.cuh"
 
 namespace FV_NAMESPACE {

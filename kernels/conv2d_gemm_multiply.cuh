@@ -10,26 +10,26 @@
  * Slabs. A stage holds a slab of each factor: TILE rows of the result (or columns; here both are "lines") by a slice of
  * the depth, 64 bytes of it: 32 values of 16 bits or 16 of 32. It is made of pieces of 16 bytes and lies
  *     ALONG     with the depth contiguous: 4 pieces to a line, piece p of line l at 4l + (p ^ (l/2 & 3));
- *     ACROSS    with the lines contiguous, as they are in memory where the depth is not: TILE/8 or TILE/4 pieces to a value
- *               of the depth, piece p of depth d at (pieces)d + (p ^ twist(d)), with twist d & 7 of 16 bits, 2(d & 3) of
- *               32.
+ *     ACROSS    with the lines contiguous, as they are in memory where the depth is not: TILE/8 or TILE/4 pieces to a
+ *               value of the depth, piece p of depth d at (pieces)d + (p ^ twist(d)), with twist d & 7 of 16 bits,
+ *               2(d & 3) of 32.
  * The exclusive or spreads over the banks what is read at once. A bank group is a place modulo 8 (8 x 16 bytes make the
  * 128 of all banks):
  *     copies        8 neighbouring threads write 2 lines ALONG: groups 4(l & 1) + (p ^ x), one x for both: 8 different.
  *                   ACROSS: 8 neighbouring pieces of one depth, all twisted alike: 8 different.
  *     ldmatrix      ALONG takes one p of 8 lines: 4(l & 1) + (p ^ (l/2 & 3)): 8 different. ACROSS (16 bits, transposed)
  *                   one p of 8 depths: p ^ (d & 7): 8 different.
- *     32 bits       ACROSS, a fragment of tf32 reads depths t = 0..3 of lines 0..7 from a multiple of 8: pieces 2i and 2i + 1,
- *                   twisted by 2t: 8 different groups, 4 words each: all 32 banks.
- *     64, 128 bits  fused multiply-adds: 8 lanes with lines of their own read half of one p of 8 neighbouring lines ALONG,
- *                   or 8 neighbouring pieces ACROSS: as above. The other factor has 4 different lines, as every 8 lanes
- *                   of a warp share theirs.
+ *     32 bits       ACROSS, a fragment of tf32 reads depths t = 0..3 of lines 0..7 from a multiple of 8: pieces 2i and
+ *                   2i + 1, twisted by 2t: 8 different groups, 4 words each: all 32 banks.
+ *     64, 128 bits  fused multiply-adds: 8 lanes with lines of their own read half of one p of 8 neighbouring lines
+ *                   ALONG, or 8 neighbouring pieces ACROSS: as above. The other factor has 4 different lines, as every
+ *                   8 lanes of a warp share theirs.
  *
- * The three products: x = big + small + e with big = rna(x), small = rna(x - big) and v = 2^-11, so that |small| <= v(1+v)
- * |x| and |e| <= v^2 |x|. What is left out is small * small, and what e touches: relative to |x w| at most
- * 3v^2 + 2v^3 + 2v^4, 12.01 times the 2^-24 of f32 (FV_NOTE_3XTF32 in verify/bounds.c; integers up to 2^11 have no small
- * part). The tensor core cuts its sums off, always towards zero, which adds up over a long depth; so it sums only 8
- * products deep from zero, and those sums are added in f32, rounded to nearest (Ootomo and Yokota 2022,
+ * The three products: x = big + small + e with big = rna(x), small = rna(x - big) and v = 2^-11, so that |small| <=
+ * v(1+v) |x| and |e| <= v^2 |x|. What is left out is small * small, and what e touches: relative to |x w| at most
+ * 3v^2 + 2v^3 + 2v^4, 12.01 times the 2^-24 of f32 (FV_NOTE_3XTF32 in verify/bounds.c; integers up to 2^11 have no
+ * small part). The tensor core cuts its sums off, always towards zero, which adds up over a long depth; so it sums only
+ * 8 products deep from zero, and those sums are added in f32, rounded to nearest (Ootomo and Yokota 2022,
  * doi:10.1177/10943420221090256; three products: Markidis et al. 2018, arXiv:1803.04014). Beyond 2^127 and for
  * infinities the small part is a NaN. */
 #ifndef FOVEA_CONV2D_GEMM_MULTIPLY_CUH
@@ -98,16 +98,16 @@ __device__ __forceinline__ int gemm_element(int line, int depth) {
     return gemm_piece<LAYOUT, T, TILE>(depth, line / LANES) + line % LANES;
 }
 
-/* Results in shared memory on their way out: floats from row to row. With 8 mod 32 the pairs that four lanes of a group and
- * eight groups write fill all banks. */
+/* Results in shared memory on their way out: floats from row to row. With 8 mod 32 the pairs that four lanes of a group
+ * and eight groups write fill all banks. */
 template <int TILE>
 constexpr int GEMM_PITCH = TILE + 8;
 
 /* ---- tensor cores: 2 warps along the rows, each of TILE/2 rows by 32 columns ---- */
 
-/* The registers of COUNT mma in a column, 16 lines from `line` on for each, at both of its depths: r[i] of a. STEP: 0 or 1,
- * the slice has two. COLUMNS: of b, where 16 lines are two mma, with r[i][0], r[i][1] and r[i][2], r[i][3]: the registers
- * go through depth before lines. */
+/* The registers of COUNT mma in a column, 16 lines from `line` on for each, at both of its depths: r[i] of a. STEP: 0
+ * or 1, the slice has two. COLUMNS: of b, where 16 lines are two mma, with r[i][0], r[i][1] and r[i][2], r[i][3]: the
+ * registers go through depth before lines. */
 template <gemm_layout LAYOUT, bool COLUMNS, int TILE, typename T, int COUNT>
 __device__ __forceinline__ void gemm_fragments(uint32_t (&r)[COUNT][4], const T *slab, int line, int step) {
     const int lane = static_cast<int>(threadIdx.x) % WARP;

@@ -1,8 +1,8 @@
 /* The host's side of conv2d_gemm.cuh: plans by a function of the descriptor alone, so that results are the same bits on
  * every device, launches, and the rows of the kernel table.
  *
- * A conv2d_transposed is the adjoint of its mirror (conv2d_transposed.cu), and takes its passes with their roles exchanged;
- * a linear layer is a conv2d with a 1x1 window on images of one pixel. */
+ * A conv2d_transposed is the adjoint of its mirror (conv2d_transposed.cu), and takes its passes with their roles
+ * exchanged; a linear layer is a conv2d with a 1x1 window on images of one pixel. */
 #ifndef FOVEA_CONV2D_GEMM_PLAN_CUH
 #define FOVEA_CONV2D_GEMM_PLAN_CUH
 
@@ -35,8 +35,8 @@ inline void gemm_cut(gemm_plan &plan, int tile) {
     plan.column_tiles = ceil_div(plan.columns, tile);
 }
 
-/* Relative time of a grid: what the multiprocessors of an H200 have to multiply, wave by wave; small tiles read more from
- * shared memory for each product. */
+/* Relative time of a grid: what the multiprocessors of an H200 have to multiply, wave by wave; small tiles read more
+ * from shared memory for each product. */
 inline double gemm_cost(gemm_plan plan, int tile, double splits) {
     constexpr double UNITS = 132, SMALL_PENALTY = 1.5;
     gemm_cut(plan, tile);
@@ -187,7 +187,8 @@ inline int64_t gemm_biases_of(const fv_operation *op) {
     return d.bias ? d.k : 0;
 }
 
-/* Before there is a plan. In narrow groups hardly one product in a hundred would count: those have kernels of their own. */
+/* Before there is a plan. In narrow groups hardly one product in a hundred would count: those have kernels of their
+ * own. */
 inline const char *gemm_refusal(const fv_conv2d &d) {
     constexpr double MOST = 1 << 30, LEAST_PRODUCTS = 16;
     const double filter = static_cast<double>(d.r) * static_cast<double>(d.s);
@@ -202,7 +203,8 @@ inline const char *gemm_refusal(const fv_conv2d &d) {
                : NULL;
 }
 
-/* Arithmetic of the roofline: which unit, and the share of its peak that the loop is expected to reach (conv2d_gemm.cuh). */
+/* Arithmetic of the roofline: which unit, and the share of its peak that the loop is expected to reach
+ * (conv2d_gemm.cuh). */
 template <typename ARITHMETIC>
 double gemm_rate(const fv_chip &chip) {
     if constexpr (!ARITHMETIC::TENSOR_CORES)

@@ -1,5 +1,5 @@
-/* Storage of 16 bits: numbers that are stored as bf16 (8 significant bits, the range of f32) or f16 (11 bits, up to 65504)
- * and computed with as f32.
+/* Storage of 16 bits: numbers that are stored as bf16 (8 significant bits, the range of f32) or f16 (11 bits, up to
+ * 65504) and computed with as f32.
  *
  *     widen(value)       the f32 of the same value; of a float itself
  *     narrow<T>(value)   the nearest T, ties to even; what is too large becomes infinite; of float itself

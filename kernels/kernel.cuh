@@ -45,8 +45,8 @@ inline fv_status launched(const char *kernel) {
     return error == cudaSuccess ? FV_OK : fv_fail(FV_DEVICE, "kernel %s: %s", kernel, cudaGetErrorString(error));
 }
 
-/* Lets a kernel have more than 48 KiB of dynamic shared memory on the current device; a failure stays behind as the last
- * error, which launched() tells of. */
+/* Lets a kernel have more than 48 KiB of dynamic shared memory on the current device; a failure stays behind as the
+ * last error, which launched() tells of. */
 template <typename KERNEL>
 void opt_in(KERNEL *kernel, size_t shared_bytes) {
     if (shared_bytes > 48 * 1024)

@@ -1,30 +1,32 @@
 /* Tensor cores by the warp (sm_80): small matrix products, and loads that bring their factors from shared memory.
  *
- *     mma<T>(d, a, b)             d += a b: a of 16 rows, b of 8 columns, over 16 values of T = bf16 or f16, or over 8 of
- *                                 tf32. Products are exact, sums f32
- *     mma_grid<T>(d, a, b)        d[i][j] += a[i] b[j] for each of up to 4 a and 4 b: mma one by one, but in the emulator
- *                                 at one barrier, which is what takes its time
+ *     mma<T>(d, a, b)             d += a b: a of 16 rows, b of 8 columns, over 16 values of T = bf16 or f16, or over 8
+ *                                 of tf32. Products are exact, sums f32
+ *     mma_grid<T>(d, a, b)        d[i][j] += a[i] b[j] for each of up to 4 a and 4 b: mma one by one, but in the
+ *                                 emulator at one barrier, which is what takes its time
  *     load_matrices<TRANSPOSED>(r, row)
- *                                 ldmatrix.x4: four matrices of 8 rows of 16 bytes. Lane l names a row, a multiple of 16
- *                                 bytes: row l % 8 of matrix l / 8. r[i] belongs to matrix i
+ *                                 ldmatrix.x4: four matrices of 8 rows of 16 bytes. Lane l names a row, a multiple of
+ *                                 16 bytes: row l % 8 of matrix l / 8. r[i] belongs to matrix i
  *     load_matrices<TRANSPOSED>(r, rows)
  *                                 several, r[i] by rows[i]; the same, and in the emulator at one barrier
  *     round_to_tf32(value)        the nearest of 11 significant bits, ties away from zero, as the bits of an f32
  *
- * All lanes of a warp call them together. Who holds what, with g = lane / 4 and t = lane % 4 (PTX ISA, "Matrix fragments
- * for mma.m16n8k16" and "for mma.m16n8k8"); a register of bf16 or f16 holds two neighbours, the first in the low half:
+ * All lanes of a warp call them together. Who holds what, with g = lane / 4 and t = lane % 4 (PTX ISA, "Matrix
+ * fragments for mma.m16n8k16" and "for mma.m16n8k8"); a register of bf16 or f16 holds two neighbours, the first in the
+ * low half:
  *
  *                 bf16, f16                                    tf32
  *     a[i]        row g + 8(i%2), depth 2t + 8(i/2) and + 1    row g + 8(i%2), depth t + 4(i/2)
  *     b[i]        depth 2t + 8i and + 1, column g              depth t + 4i, column g
  *     d[i]        row g + 8(i/2), column 2t + i%2              the same
- *     r[i]        row g of matrix i, its 4 bytes at 4t; TRANSPOSED: of elements of 16 bits, column g of rows 2t and 2t + 1
+ *     r[i]        row g of matrix i, its 4 bytes at 4t; TRANSPOSED: of elements of 16 bits, column g of rows 2t
+ *                 and 2t + 1
  *
- * So r is a (and two b) of a matrix that lies in memory with its depth contiguous, whatever the type; where the depth is
- * not contiguous it is with TRANSPOSED, for 16 bits.
+ * So r is a (and two b) of a matrix that lies in memory with its depth contiguous, whatever the type; where the depth
+ * is not contiguous it is with TRANSPOSED, for 16 bits.
  *
- * The twins (emulator/tensor_core.cc) refuse a factor of tf32 that was not rounded, of which the hardware would drop the
- * low bits, rows that are misaligned or not in shared memory, and a warp that is not complete. */
+ * The twins (emulator/tensor_core.cc) refuse a factor of tf32 that was not rounded, of which the hardware would drop
+ * the low bits, rows that are misaligned or not in shared memory, and a warp that is not complete. */
 #ifndef FOVEA_MMA_CUH
 #define FOVEA_MMA_CUH
 

@@ -51,8 +51,8 @@ float add_step(float sum, const float *a, const float *b, int count) {
     return static_cast<float>(static_cast<double>(places < 0 ? -magnitude : magnitude) / scale);
 }
 
-/* The values of one row of a, or one column of b, over the depth. `of` gives register 0 or 1 (which is deeper) of one of the
- * four lanes that hold them. */
+/* The values of one row of a, or one column of b, over the depth. `of` gives register 0 or 1 (which is deeper) of one
+ * of the four lanes that hold them. */
 template <typename F>
 void decode(factor_format format, float values[DEPTH], const F &of) {
     for (int lane = 0; lane < 4; ++lane)

@@ -1,5 +1,5 @@
-/* Implicit GEMM's large tiles, which the plan chooses for grids that are too large for the emulator: on small problems they
- * give the same bits as the small tiles that fovea check proves, with as many ways of copying. */
+/* Implicit GEMM's large tiles, which the plan chooses for grids that are too large for the emulator: on small problems
+ * they give the same bits as the small tiles that fovea check proves, with as many ways of copying. */
 #include "emulated_context.h"
 
 #include <stdlib.h>
@@ -10,7 +10,8 @@ namespace fv_emulated {
 
 namespace {
 
-/* More rows, columns and depth than a large tile and a slice have; windows that leave the image; two classes an axis. */
+/* More rows, columns and depth than a large tile and a slice have; windows that leave the image; two classes to
+ * an axis. */
 fv_conv2d problem(int64_t stride) {
     fv_conv2d d = {};
     d.n = 2;

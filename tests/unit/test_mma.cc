@@ -1,5 +1,5 @@
-/* The twins of the tensor cores' instructions: fragments lie where the PTX ISA's tables say, sums are cut off, and misuse is
- * named; and the numbers of 16 bits. */
+/* The twins of the tensor cores' instructions: fragments lie where the PTX ISA's tables say, sums are cut off, and
+ * misuse is named; and the numbers of 16 bits. */
 #include "emulated_context.h"
 
 #include <math.h>
@@ -263,7 +263,8 @@ void test_rounding_to_tf32(void **) {
     assert_true(isnan(float_of_bits(round_to_tf32(float_of_bits(0xffffffffu)))));
 }
 
-/* Every number of the format, the points halfway between neighbours, and the f32 next to those. `infinity`: its bits. */
+/* Every number of the format, the points halfway between neighbours, and the f32 next to those. `infinity`: its
+ * bits. */
 template <typename T>
 void expect_nearest(uint16_t infinity) {
     for (uint32_t sign = 0; sign <= 0x8000; sign += 0x8000)
