@@ -28,22 +28,22 @@ constexpr size_t ALL_BYTES = MAX_FIBERS * (GUARD_BYTES + STACK_BYTES);
 
 /* On its own, since the compiler must take getcontext for a place that can be returned to. */
 void capture(fiber *f) {
-    getcontext(&f->context);
+    getcontext(&f->beginning);
 }
 
-/* swapcontext; under AddressSanitizer in two steps, since its own swapcontext wipes the red zones of the stack that it
- * goes to and prints a warning, not knowing that it has been told of the change. */
-void swap_contexts(ucontext_t *from, const ucontext_t *to) {
-#if EMULATOR_ASAN
-    volatile bool returned = false;
-    getcontext(from);
-    if (!returned) {
-        returned = true;
-        setcontext(to);
-    }
-#else
-    swapcontext(from, to);
-#endif
+/* Never inlined: a function that may be returned to must not also jump. AddressSanitizer must not add to either that what
+ * does not return wipes the red zones of its stack. */
+__attribute__((noinline, no_sanitize_address)) void jump(void **left_at) {
+    __builtin_longjmp(left_at, 1);
+}
+
+__attribute__((noinline, no_sanitize_address)) void swap_fibers(fiber *from, fiber *to) {
+    if (__builtin_setjmp(from->left_at))
+        return;
+    if (to->begun)
+        jump(to->left_at);
+    to->begun = true;
+    setcontext(&to->beginning);
 }
 
 /* `last`: the running fiber will never run again. */
@@ -56,7 +56,7 @@ void change_stack(fiber_pool *pool, fiber *to, bool last) {
 #else
     (void)last;
 #endif
-    swap_contexts(&from->context, &to->context);
+    swap_fibers(from, to);
     fiber_arrive(pool);
 }
 
@@ -68,6 +68,7 @@ bool fiber_pool_open(fiber_pool *pool, void (*entry)()) {
         return false;
     pool->entry = entry;
     pool->stacks = static_cast<char *>(stacks);
+    pool->scheduler.begun = true;
     pool->running = &pool->scheduler;
     for (int i = 0; i < MAX_FIBERS; ++i)
         if (mprotect(pool->stacks + static_cast<size_t>(i) * (GUARD_BYTES + STACK_BYTES), GUARD_BYTES, PROT_NONE) !=
@@ -101,10 +102,10 @@ fiber *fiber_idle(fiber_pool *pool) {
     made->stack_bytes = STACK_BYTES;
     made->fake_stack = nullptr;
     capture(made);
-    made->context.uc_stack.ss_sp = stack;
-    made->context.uc_stack.ss_size = STACK_BYTES;
-    made->context.uc_link = nullptr;
-    makecontext(&made->context, pool->entry, 0);
+    made->beginning.uc_stack.ss_sp = stack;
+    made->beginning.uc_stack.ss_size = STACK_BYTES;
+    made->beginning.uc_link = nullptr;
+    makecontext(&made->beginning, pool->entry, 0);
     return made;
 }
 

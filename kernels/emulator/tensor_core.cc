@@ -29,26 +29,26 @@ int exponent_of(double value) {
 }
 
 /* sum + the products of a step, as a tensor core makes it. */
-float add_step(float sum, const float *a, const float *b, int count) {
-    double addends[DEPTH / 2 + 1], most = 0, total = 0;
-    for (int i = 0; i <= count; ++i) {
-        addends[i] = i < count ? static_cast<double>(a[i]) * static_cast<double>(b[i]) : static_cast<double>(sum);
+template <int COUNT>
+float add_step(float sum, const float *a, const float *b) {
+    double addends[COUNT + 1], most = 0, total = 0;
+    for (int i = 0; i <= COUNT; ++i) {
+        addends[i] = i < COUNT ? static_cast<double>(a[i]) * static_cast<double>(b[i]) : static_cast<double>(sum);
         total += addends[i];
-        most = fmax(most, fabs(addends[i]));
+        const double magnitude = fabs(addends[i]);
+        most = magnitude > most ? magnitude : most;
     }
     if (!isfinite(total) || most == 0)
         return static_cast<float>(total);
     const int last_place = exponent_of(most) - 23;
     const double scale = power_of_two(-last_place);
     int64_t places = 0;
-    for (int i = 0; i <= count; ++i)
+    for (int i = 0; i <= COUNT; ++i)
         places += static_cast<int64_t>(addends[i] * scale);
-    int64_t magnitude = places < 0 ? -places : places;
-    int64_t unit = 1;
-    while (magnitude / unit >= 1 << 24)
-        unit *= 2;
-    magnitude -= magnitude % unit;
-    return static_cast<float>(static_cast<double>(places < 0 ? -magnitude : magnitude) / scale);
+    const uint64_t magnitude = static_cast<uint64_t>(places < 0 ? -places : places);
+    const int digits = 64 - __builtin_clzll(magnitude | 1), dropped = digits > 24 ? digits - 24 : 0;
+    const double kept = static_cast<double>(magnitude >> dropped << dropped) * power_of_two(last_place);
+    return static_cast<float>(places < 0 ? -kept : kept);
 }
 
 /* The values of one row of a, or one column of b, over the depth. `of` gives register 0 or 1 (which is deeper) of one
@@ -83,7 +83,7 @@ void multiply_fragments(factor_format format, int down, int right, float *d, con
     const void *all[WARP];
     gather(mine, sizeof *mine * static_cast<size_t>(registers), all, where);
     const auto held = [&](int lane_, int i) { return static_cast<const uint32_t *>(all[lane_])[i]; };
-    const int g = lane() / 4, t = lane() % 4, step = format == FACTORS_TF32 ? 4 : 8;
+    const int g = lane() / 4, t = lane() % 4;
     float columns[2 * MMA_MOST][DEPTH];
     for (int j = 0; j < 2 * right; ++j)
         decode(format, columns[j], [&](int lane_, int deeper) {
@@ -95,7 +95,10 @@ void multiply_fragments(factor_format format, int down, int right, float *d, con
                [&](int lane_, int deeper) { return held(4 * g + lane_, 4 * (i / 2) + 2 * deeper + i % 2); });
         for (int j = 0; j < 2 * right; ++j) {
             float *const sum = d + 4 * (i / 2 * right + j / 2) + 2 * (i % 2) + j % 2;
-            *sum = add_step(add_step(*sum, row, columns[j], step), row + step, columns[j] + step, step);
+            if (format == FACTORS_TF32)
+                *sum = add_step<4>(add_step<4>(*sum, row, columns[j]), row + 4, columns[j] + 4);
+            else
+                *sum = add_step<8>(add_step<8>(*sum, row, columns[j]), row + 8, columns[j] + 8);
         }
     }
 }
