@@ -107,6 +107,11 @@ inline dim3 elementwise_grid(int64_t elements) {
     return dim3(static_cast<unsigned>(blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS));
 }
 
+/* The end of an operation with relu=1. A NaN stays NaN. */
+__device__ inline float rectified(float value, bool relu) {
+    return relu && value < 0.0f ? 0.0f : value;
+}
+
 /* A launcher's tensors by role; NULL where the pass has none. */
 template <typename T = float>
 const T *input(const fv_buffers *buffers, fv_role role) {
