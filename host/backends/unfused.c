@@ -207,6 +207,10 @@ const fv_kernel fv_unfused_kernels[] = {
     CHAIN_ROW(FV_SPATIAL, FV_FORWARD, chain_forward),
     CHAIN_ROW(FV_SPATIAL, FV_BACKWARD_DATA, chain_backward_data),
     CHAIN_ROW(FV_SPATIAL, FV_BACKWARD_WEIGHTS, chain_backward_weights),
+    FV_KERNELS_END,
+};
+
+const fv_kernel fv_unfused_batchnorm_kernels[] = {
     RELU_ROW(FV_BATCHNORM, FV_FORWARD, relu_forward, "what the batchnorm kernel asks for"),
     RELU_ROW(FV_BATCHNORM, FV_BACKWARD_DATA, relu_backward_data,
              "the gradient behind the relu, and what the batchnorm kernel asks for"),
