@@ -141,6 +141,7 @@ extern const fv_kernel conv2d_kernels[];
 extern const fv_kernel conv2d_winograd_kernels[];
 extern const fv_kernel conv2d_im2col_kernels[];
 extern const fv_kernel conv2d_transposed_kernels[];
+extern const fv_kernel conv2d_separable_mma_kernels[];
 extern const fv_kernel conv2d_separable_kernels[];
 extern const fv_kernel conv2d_spatial_kernels[];
 extern const fv_kernel conv2d_unshared_kernels[];

@@ -33,6 +33,7 @@ const fv_kernel *const FV_TABLES[] = {
     FV_NAMESPACE::conv2d_winograd_kernels,
     FV_NAMESPACE::conv2d_im2col_kernels, /* to compare with */
     FV_NAMESPACE::conv2d_transposed_kernels,
+    FV_NAMESPACE::conv2d_separable_mma_kernels,
     FV_NAMESPACE::conv2d_separable_kernels,
     FV_NAMESPACE::conv2d_spatial_kernels,
     fv_unfused_kernels, /* stands in where those cannot */
