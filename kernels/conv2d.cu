@@ -5,7 +5,8 @@
  *
  * and its gradients by x, w and b. x and dx are [n,h,w,c], y and dy [n,p,q,k], w and dw [k,r,s,c/groups]. Any stride,
  * padding, dilation, groups and channels. f32 throughout; every row is deterministic. Depthwise convolutions have rows of
- * their own in conv2d_depthwise.cu.
+ * their own in conv2d_depthwise.cu. Forward also takes the ReLU of relu=1, on the sums in registers: y is written once
+ * where a relu behind it would read and write it again, 8*n*p*q*k bytes.
  *
  * Variants
  *     direct         (all passes) one thread per result, straight from the formula and global memory: any case.
@@ -74,11 +75,11 @@ fv_status conv2d_backward_weights_split_reduce(fv_context *context, const fv_ope
 } // namespace
 
 const fv_kernel conv2d_kernels[] = {
-    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "direct_tile", .supports = tile_supports<false, TILE_PLAIN>,
-                  .prepare = tile_prepare<false, TILE_PLAIN>, .release = free,
-                  .estimate = tile_estimate<false, TILE_PLAIN>, .run = tile_run<false, TILE_PLAIN>),
-    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "direct", .estimate = estimate_direct<direct_forward_expected, FV_FORWARD>,
-                  .run = conv2d_forward_direct),
+    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "direct_tile", .fuses_relu = true,
+                  .supports = tile_supports<false, TILE_PLAIN>, .prepare = tile_prepare<false, TILE_PLAIN>,
+                  .release = free, .estimate = tile_estimate<false, TILE_PLAIN>, .run = tile_run<false, TILE_PLAIN>),
+    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "direct", .fuses_relu = true,
+                  .estimate = estimate_direct<direct_forward_expected, FV_FORWARD>, .run = conv2d_forward_direct),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "direct_tile", .supports = tile_supports<true, TILE_PLAIN>,
                   .prepare = tile_prepare<true, TILE_PLAIN>, .release = free,
                   .estimate = tile_estimate<true, TILE_PLAIN>, .run = tile_run<true, TILE_PLAIN>),

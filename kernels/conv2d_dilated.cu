@@ -43,7 +43,7 @@ const char *supports_dilated_weights(const fv_operation *op) {
 } // namespace
 
 const fv_kernel conv2d_dilated_kernels[] = {
-    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "dilated", .supports = supports_dilated<false>,
+    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "dilated", .fuses_relu = true, .supports = supports_dilated<false>,
                   .prepare = tile_prepare<false, TILE_SPREAD>, .release = free,
                   .estimate = tile_estimate<false, TILE_SPREAD>, .run = tile_run<false, TILE_SPREAD>),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "dilated", .supports = supports_dilated<true>,

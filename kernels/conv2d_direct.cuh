@@ -38,7 +38,7 @@ static __global__ void conv2d_forward_direct_kernel(direct_geometry g, const flo
                     sum += pixel[c] * tap[c];
             }
         }
-        y[i] = sum;
+        y[i] = rectified(sum, d.relu);
     }
 }
 

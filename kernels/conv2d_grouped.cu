@@ -45,7 +45,7 @@ const char *supports_grouped_weights(const fv_operation *op) {
 } // namespace
 
 const fv_kernel conv2d_grouped_kernels[] = {
-    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "grouped", .supports = supports_grouped<false>,
+    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "grouped", .fuses_relu = true, .supports = supports_grouped<false>,
                   .prepare = tile_prepare<false, TILE_GROUPED>, .release = free,
                   .estimate = tile_estimate<false, TILE_GROUPED>, .run = tile_run<false, TILE_GROUPED>),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "grouped", .supports = supports_grouped<true>,

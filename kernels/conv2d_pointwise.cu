@@ -1,6 +1,6 @@
 /* conv2d with a 1x1 window. In NHWC that is a matrix product over the pixels m = (n,p,q):
  *
- *     forward            y[m][k]  = b[k] + sum_c x[m][c] * w[k][c]
+ *     forward            y[m][k]  = b[k] + sum_c x[m][c] * w[k][c]     and then the ReLU of relu=1
  *     backward_data      dx[m][c] = sum_k dy[m][k] * w[k][c]
  *     backward_weights   dw[k][c] = sum_m dy[m][k] * x[m][c],   db[k] = sum_m dy[m][k]
  *
@@ -72,6 +72,7 @@ fv_status conv2d_forward_pointwise(fv_context *context, const fv_operation *op, 
         .result = output(buffers, FV_Y),
         .pitch = d.k,
         .row_sums = nullptr,
+        .relu = d.relu != 0,
         .count = d.groups,
         .next = {.a = cg, .b = kg * cg, .bias = kg, .result = kg, .row_sums = 0},
     };
@@ -162,8 +163,8 @@ double estimate_weights(const fv_operation *op, const fv_chip *chip) {
 } // namespace
 
 const fv_kernel conv2d_pointwise_kernels[] = {
-    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "pointwise", .supports = supports_forward, .estimate = estimate_forward,
-                  .run = conv2d_forward_pointwise),
+    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "pointwise", .fuses_relu = true, .supports = supports_forward,
+                  .estimate = estimate_forward, .run = conv2d_forward_pointwise),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "pointwise", .supports = supports_data, .estimate = estimate_data,
                   .run = conv2d_backward_data_pointwise),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "pointwise", .supports = supports_weights,

@@ -5,7 +5,7 @@
  *     y[n,p,q,k] = b[k] + sum_m w2[k,m] * z[n,p,q,m],
  *
  * and the gradients by x, w, w2 and b. x and dx are [n,h,w,c], y and dy [n,p,q,k], w and dw [m,r,s,1], w2 and dw2
- * [k,1,1,m]. f32 throughout; every row is deterministic.
+ * [k,1,1,m]. f32; every row is deterministic.
  *
  * Variant
  *     fused   (all passes) z and its gradient dz stay in shared memory. "unfused" writes and reads z or dz, 8*n*p*q*m
@@ -14,7 +14,8 @@
  *             than once; each file says how much. Any stride, dilation and padding; windows as large as 48 KiB of
  *             shared memory hold beside the tiles: 530 taps forward, 120 backward_data, 94 backward_weights; beyond
  *             that, "unfused" takes over.
- *     See conv2d_separable_forward.cuh, conv2d_separable_data.cuh and conv2d_separable_weights.cuh. */
+ *     See conv2d_separable_forward.cuh, conv2d_separable_data.cuh and conv2d_separable_weights.cuh; for the forward pass
+ *     on tensor cores conv2d_separable_mma.cuh. */
 #include <stdlib.h>
 
 #include "conv2d_separable_estimate.cuh"

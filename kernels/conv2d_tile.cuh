@@ -69,6 +69,7 @@ struct tile_plan {
     int plane, pitch, slab, offsets;              /* of the shared memory, in floats; offsets: behind two classes */
     int channel_threads, pixel_threads, threads;
     int option; /* index into TILE_OPTIONS */
+    bool relu;
     int64_t blocks, shared_bytes;
 };
 
@@ -396,7 +397,8 @@ __global__ void __launch_bounds__(256, 2)
             const int column = first_quad + j / 4 * quad_step + j % 4;
             const int64_t channel = place.first_channel + tile_column_of<METHOD>(plan, column).channel;
             if (channel < plan.result_channels)
-                result[at + first_of_group + channel] = sum[i][j] + (bias ? bias[first_of_group + channel] : 0.0f);
+                result[at + first_of_group + channel] =
+                    rectified(sum[i][j] + (bias ? bias[first_of_group + channel] : 0.0f), plan.relu);
         }
     }
 }

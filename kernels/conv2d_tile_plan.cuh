@@ -92,6 +92,7 @@ inline tile_plan tile_problem(const fv_conv2d &d, bool backward) {
     plan.group_tiles = plan.groups = static_cast<int>(d.groups);
     plan.source_channels = static_cast<int>((backward ? d.k : d.c) / d.groups);
     plan.result_channels = static_cast<int>((backward ? d.c : d.k) / d.groups);
+    plan.relu = d.relu != 0;
     return plan;
 }
 

@@ -107,6 +107,11 @@ inline dim3 elementwise_grid(int64_t elements) {
     return dim3(static_cast<unsigned>(blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS));
 }
 
+/* The end of an operation with relu=1. A NaN stays NaN. */
+__device__ inline float rectified(float value, bool relu) {
+    return relu && value < 0.0f ? 0.0f : value;
+}
+
 /* A launcher's tensors by role; NULL where the pass has none. */
 template <typename T = float>
 const T *input(const fv_buffers *buffers, fv_role role) {
@@ -136,6 +141,7 @@ extern const fv_kernel conv2d_kernels[];
 extern const fv_kernel conv2d_winograd_kernels[];
 extern const fv_kernel conv2d_im2col_kernels[];
 extern const fv_kernel conv2d_transposed_kernels[];
+extern const fv_kernel conv2d_separable_mma_kernels[];
 extern const fv_kernel conv2d_separable_kernels[];
 extern const fv_kernel conv2d_spatial_kernels[];
 extern const fv_kernel conv2d_unshared_kernels[];

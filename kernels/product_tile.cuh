@@ -3,6 +3,8 @@
  *
  *     result(m, n) = bias[n] + sum_l a(m, l) * b(l, n),    row_sums[m] = sum_l a(m, l)
  *
+ * and, if wanted, 0 for a result below 0.
+ *
  * A block computes a TILE x TILE tile through shared memory (product.cuh), 64 x 64 or, where those would be too few or
  * too wide, 32 x 32. Each sum is taken by one thread in the order of l: deterministic.
  *
@@ -23,6 +25,7 @@ struct matrix_product {
     float *result;     /* element (m, n) at result[m * pitch + n] */
     int64_t pitch;
     float *row_sums; /* of a, for each m; NULL: not wanted */
+    bool relu = false;
 
     /* Products side by side, and the floats from one's operands and results to the next one's. */
     int64_t count = 1;
@@ -152,7 +155,8 @@ __global__ void __launch_bounds__(PRODUCT_THREADS<TILE>) product_tile_kernel(mat
             const int64_t n = first_n + product_column<TILE>() + j;
             if (m >= p.a.rows || row < 0 || n >= p.b.rows)
                 continue;
-            result[row * p.pitch + n] = sum[i][j] + (p.bias ? p.bias[number * p.next.bias + n] : 0.0f);
+            result[row * p.pitch + n] =
+                rectified(sum[i][j] + (p.bias ? p.bias[number * p.next.bias + n] : 0.0f), p.relu);
         }
     }
 }

@@ -33,9 +33,10 @@ const fv_kernel *const FV_TABLES[] = {
     FV_NAMESPACE::conv2d_winograd_kernels,
     FV_NAMESPACE::conv2d_im2col_kernels, /* to compare with */
     FV_NAMESPACE::conv2d_transposed_kernels,
+    FV_NAMESPACE::conv2d_separable_mma_kernels,
     FV_NAMESPACE::conv2d_separable_kernels,
     FV_NAMESPACE::conv2d_spatial_kernels,
-    fv_unfused_kernels, /* stands in where those two cannot */
+    fv_unfused_kernels, /* stands in where those cannot */
     FV_NAMESPACE::conv2d_unshared_kernels,
     FV_NAMESPACE::conv2d_deformable_kernels,
     FV_NAMESPACE::maxpool_kernels,
@@ -44,6 +45,7 @@ const fv_kernel *const FV_TABLES[] = {
     FV_NAMESPACE::upsample_kernels,
     FV_NAMESPACE::linear_kernels,
     FV_NAMESPACE::batchnorm_kernels,
+    fv_unfused_batchnorm_kernels,
     FV_NAMESPACE::relu_kernels,
     FV_NAMESPACE::dropout_kernels,
     FV_NAMESPACE::concat_kernels,

@@ -196,8 +196,8 @@ struct fv_context {
  * process. Leaves the thread's message as it is. */
 bool fv_context_is_lost(fv_context *context);
 
-/* Rows for every backend that has conv2d, made of its conv2d kernels (unfused.c). */
-extern const fv_kernel fv_unfused_kernels[];
+/* Rows for every backend that has conv2d or batchnorm, made of its kernels for these and relu (unfused.c). */
+extern const fv_kernel fv_unfused_kernels[], fv_unfused_batchnorm_kernels[];
 
 /* Host memory, shared by the CPU backends. */
 fv_status fv_host_allocate(fv_context *context, size_t bytes, void **pointer);

@@ -17,6 +17,7 @@ static void draw_bulky(fv_draw *d, fv_conv2d *conv) {
 
 void fv_draw_conv2d(fv_draw *d, fv_operation *op) {
     fv_conv2d *conv = &op->conv2d;
+    conv->relu = chance(d, 10); /* only now and then, as it leaves no pass but forward */
     if (d->large && chance(d, 50)) {
         draw_bulky(d, conv);
         return;

@@ -30,6 +30,7 @@ void fv_draw_batchnorm(fv_draw *d, fv_operation *op) {
     norm->h = chance(d, 20) ? 1 : fv_draw_extent(d);
     norm->w = fv_draw_extent(d);
     norm->training = chance(d, 70);
+    norm->relu = chance(d, 40);
     norm->epsilon = PICK_REAL(d, 1e-5, 1e-5, 0.001, 1e-12, 1);
     norm->momentum = PICK_REAL(d, 0.1, 0.1, 0.01, 0, 1, 0.5);
 }

@@ -139,10 +139,15 @@ static void add_storage(fv_dtype dtype, const double *result, double *bounds, in
         bounds[i] += u * (fabs(result[i]) + bounds[i]) + least;
 }
 
-/* What one product may be off by, relative to it: below, "11 bits" and "3xtf32". */
+static bool is_chain(fv_kind kind) {
+    return kind == FV_SEPARABLE || kind == FV_SPATIAL;
+}
+
+/* What a product may be off by, relative to it: below, "11 bits", "3xtf32" and "chains". */
 static double product_roundoff(const fv_operation *op, unsigned notes) {
     const double v = notes & FV_NOTE_3XTF32 ? eleven_bits : input_roundoff(op, notes);
-    return notes & FV_NOTE_3XTF32 ? 3 * v * v + 2 * v * v * v + 2 * v * v * v * v : 2 * v + v * v;
+    const double one = notes & FV_NOTE_3XTF32 ? 3 * v * v + 2 * v * v * v + 2 * v * v * v * v : 2 * v + v * v;
+    return is_chain(op->kind) ? 2 * one + one * one : one;
 }
 
 /* Sums of K products under the notes that leave them sums of products; relative to S:
@@ -156,6 +161,9 @@ static double product_roundoff(const fv_operation *op, unsigned notes) {
  *                 of them: v = 2^-11 for inputs rounded to nearest, 2^-10 for those cut off, and normal numbers.
  *     3xtf32      x = big + small + e with both parts rounded to 11 bits: |small| <= v(1 + v)|x|, |e| <= v^2 |x|. Of x w,
  *                 small*small is left out and what e touches: at most (v^2 (1 + v)^2 + 2 v^2 + v^4)|x w|.
+ *
+ *     chains      conv2d_separable and conv2d_spatial multiply what a product gave by a third factor: each of the two
+ *                 products may be off by its share, and by (1 + share)^2 - 1 both.
  *
  * Tensor cores truncate their sums (Fasi et al. 2021, PeerJ CS 7:e330), which the model behind 4 sqrt(K) u leaves out.
  * A step of four products or more loses at most 2u of its sum, always towards zero; sums of random signs stay small
@@ -185,7 +193,7 @@ static void winograd_bounds(const fv_operation *op, fv_pass pass, unsigned notes
 
 /* Whether an output is made of products of two inputs, which is what notes are about. A bias gradient is not. */
 static bool of_products(fv_kind kind, fv_role role) {
-    return (kind == FV_CONV2D || kind == FV_TRANSPOSED || kind == FV_LINEAR) && role != FV_DB;
+    return (kind == FV_CONV2D || kind == FV_TRANSPOSED || kind == FV_LINEAR || is_chain(kind)) && role != FV_DB;
 }
 
 fv_status fv_error_bounds(const fv_operation *op, fv_pass pass, fv_role role, unsigned notes,

@@ -4,12 +4,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include <fovea/fold.h>
 
+#include "backends/kernel.h"
 #include "base/random.h"
 #include "verify/verify.h"
 
@@ -104,6 +106,110 @@ static void equals_both(void **state) {
     folds("conv2d n=1 c=6 h=5 w=5 k=6 kernel=3x3 groups=6 bias=1", in.b, 1);
 }
 
+/* ---- on kernels ---- */
+
+static fv_context *emulated(void) {
+    fv_context *context;
+    assert_int_equal(fv_context_create("emulated", NULL, &context), FV_OK);
+    return context;
+}
+
+/* Runs a prepared call on host memory; returns what its kernel says of its arithmetic. */
+static unsigned run_call(fv_call *call, fv_buffers buffers) {
+    const unsigned notes = fv_call_numerics(call).notes;
+    buffers.workspace = call->workspace ? malloc(call->workspace) : NULL;
+    assert_false(call->bridged);
+    assert_int_equal(fv_call_run(call, &buffers), FV_OK);
+    free(buffers.workspace);
+    fv_call_release(call);
+    return notes;
+}
+
+/* The error bounds of a forward pass on these inputs. */
+static void bounds_of(const fv_operation *op, unsigned notes, const fv_buffers *buffers, double *bounds) {
+    static double wide[FV_ROLES][MOST];
+    fv_tensor_spec specs[FV_MAX_SPECS];
+    fv_host_tensors t = {{0}};
+    const int count = fv_operation_signature(op, FV_FORWARD, specs);
+    for (int i = 0; i < count; ++i) {
+        const fv_role role = specs[i].role;
+        t.at[role] = wide[role];
+        widen(wide[role], buffers->at[role], fv_shape_elements(&specs[i].shape), 0);
+    }
+    assert_int_equal(fv_error_bounds(op, FV_FORWARD, FV_Y, notes, &t, &t, bounds), FV_OK);
+}
+
+/* y of conv2d and batchnorm with a ReLU, by the kernels that are chosen, and by how much it may be off. */
+static void normalised_by_kernels(fv_context *context, const fv_conv2d *conv, const fv_batchnorm_parameters *p,
+                                  float *y, double *bounds) {
+    static float between[MOST];
+    static double conv_bounds[MOST];
+    const fv_operation op = {.kind = FV_CONV2D, .conv2d = *conv};
+    const fv_operation norm = {.kind = FV_BATCHNORM,
+                               .batchnorm = {.n = conv->n,
+                                             .c = conv->k,
+                                             .h = fv_conv2d_p(conv),
+                                             .w = fv_conv2d_q(conv),
+                                             .relu = 1,
+                                             .epsilon = p->epsilon,
+                                             .momentum = 0.1}};
+    const fv_buffers first = {
+        .at = {[FV_X] = in.x, [FV_W] = in.w, [FV_B] = conv->bias ? in.b : NULL, [FV_Y] = between}};
+    const fv_buffers second = {.at = {[FV_X] = between,
+                                      [FV_W] = in.gamma,
+                                      [FV_B] = in.beta,
+                                      [FV_MEAN] = in.mean,
+                                      [FV_VARIANCE] = in.variance,
+                                      [FV_Y] = y}};
+    fv_call call;
+    assert_int_equal(fv_call_prepare(&call, context, &op, FV_FORWARD), FV_OK);
+    bounds_of(&op, run_call(&call, first), &first, conv_bounds);
+    assert_int_equal(fv_call_prepare(&call, context, &norm, FV_FORWARD), FV_OK);
+    bounds_of(&norm, run_call(&call, second), &second, bounds);
+    for (int64_t i = 0; i < conv->n * fv_conv2d_p(conv) * fv_conv2d_q(conv) * conv->k; ++i)
+        bounds[i] +=
+            conv_bounds[i] * fabs((double)in.gamma[i % conv->k]) / sqrt((double)in.variance[i % conv->k] + p->epsilon);
+}
+
+/* Both ways are off by their bounds at most, and folding rounds every parameter once: u times the sum of magnitudes. The
+ * ReLU brings nothing further apart. Returns how many kernels can do the folded convolution. */
+static int folds_on_kernels(const char *text) {
+    const fv_conv2d conv = parse_conv(text);
+    const fv_batchnorm_parameters p = draw_all();
+    static float w[MOST], b[MOST], expected[MOST], got[MOST];
+    static double sum[MOST], expected_bounds[MOST], got_bounds[MOST];
+    fv_context *context = emulated();
+    normalised_by_kernels(context, &conv, &p, expected, expected_bounds);
+    assert_int_equal(fv_fold_batchnorm(&conv, in.w, conv.bias ? in.b : NULL, &p, w, b), FV_OK);
+    convolve(&conv, in.x, w, b, 1, sum);
+    fv_operation op = {.kind = FV_CONV2D, .conv2d = conv};
+    op.conv2d.bias = op.conv2d.relu = 1;
+    const fv_buffers buffers = {.at = {[FV_X] = in.x, [FV_W] = w, [FV_B] = b, [FV_Y] = got}};
+    fv_kernel_cursor cursor = {0};
+    int kernels = 0;
+    for (const fv_kernel *kernel; (kernel = fv_kernel_next(context->backend, &cursor));) {
+        fv_call call;
+        if (fv_kernel_refusal(kernel, context, &op, FV_FORWARD))
+            continue;
+        assert_int_equal(fv_call_prepare_kernel(&call, context, kernel, &op, FV_FORWARD), FV_OK);
+        bounds_of(&op, run_call(&call, buffers), &buffers, got_bounds);
+        ++kernels;
+        for (int64_t i = 0; i < conv.n * fv_conv2d_p(&conv) * fv_conv2d_q(&conv) * conv.k; ++i)
+            if (!(fabs((double)got[i] - (double)expected[i]) <= expected_bounds[i] + got_bounds[i] + 0x1p-24 * sum[i]))
+                fail_msg("%s %s: y[%ld] is %.9g, expected %.9g", text, kernel->name, (long)i, (double)got[i],
+                         (double)expected[i]);
+    }
+    fv_context_destroy(context);
+    return kernels;
+}
+
+static void equals_both_on_kernels(void **state) {
+    (void)state;
+    assert_in_range(folds_on_kernels("conv2d n=2 c=4 h=5 w=6 k=6 kernel=3x2 groups=2 pad=1 stride=2x1 bias=1"), 3, 20);
+    assert_in_range(folds_on_kernels("conv2d n=1 c=3 h=4 w=4 k=5 kernel=3x3"), 3, 20);
+    assert_in_range(folds_on_kernels("conv2d n=1 c=6 h=5 w=5 k=9 kernel=1x1 bias=1"), 3, 20);
+}
+
 static void refuses(fv_conv2d conv, fv_batchnorm_parameters p, const char *message) {
     float w[64] = {0}, w_out[64] = {7}, b_out[4] = {7};
     assert_int_equal(fv_fold_batchnorm(&conv, w, NULL, &p, w_out, b_out), FV_BAD_INPUT);
@@ -132,6 +238,7 @@ static void refuses_nonsense(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_both),
+        cmocka_unit_test(equals_both_on_kernels),
         cmocka_unit_test(refuses_nonsense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,6 +104,22 @@ static fv_status run_both(fv_context *context, const fv_operation *op, void *sta
     return FV_OK;
 }
 
+/* Both products of a depthwise-separable convolution with rounded factors, the one in the middle among them. */
+static fv_status run_separable_tf32(fv_context *context, const fv_operation *op, void *state, const fv_buffers *b) {
+    (void)context, (void)state;
+    fv_conv2d stages[2];
+    fv_separable_stages(&op->separable, stages);
+    float *between = calloc((size_t)(stages[1].n * stages[1].h * stages[1].w * stages[1].c), sizeof *between);
+    const fv_buffers first = {.at = {[FV_X] = b->at[FV_X], [FV_W] = b->at[FV_W], [FV_Y] = between}};
+    const fv_buffers second = {
+        .at = {[FV_X] = between, [FV_W] = b->at[FV_W2], [FV_B] = b->at[FV_B], [FV_Y] = b->at[FV_Y]}};
+    assert_non_null(between);
+    convolve(&stages[0], to_tf32, unrounded, &first);
+    convolve(&stages[1], to_tf32, unrounded, &second);
+    free(between);
+    return FV_OK;
+}
+
 /* ---- what every arithmetic must show */
 
 static double *planted_truth, *planted_bounds, planted_share;
@@ -258,6 +274,16 @@ static void notes_that_fall_short(void **state) {
         for (size_t i = 0; i < sizeof transforms / sizeof transforms[0]; ++i)
             assert_int_equal(fv_notes_fall_short(dtype, transforms[i]), short_factors);
     }
+}
+
+static void products_of_products(void **state) {
+    (void)state;
+    static const char *const cases[] = {
+        "conv2d_separable n=1 c=1 h=9 w=9 k=8 kernel=1x1",
+        "conv2d_separable n=2 c=8 multiplier=2 h=7 w=6 k=5 kernel=3x3 pad=1 bias=1",
+    };
+    static const arithmetic tf32 = {"tf32, both", FV_NOTE_TF32, NULL, run_separable_tf32, FV_FORWARD, FV_Y, true};
+    check_arithmetic(&tf32, cases, sizeof cases / sizeof cases[0]);
 }
 
 static void winograd(void **state) {
@@ -465,6 +491,7 @@ int main(void) {
         cmocka_unit_test(rounded_is_not_cut),
         cmocka_unit_test(notes_on_16_bits),
         cmocka_unit_test(notes_that_fall_short),
+        cmocka_unit_test(products_of_products),
         cmocka_unit_test(winograd),
         cmocka_unit_test(winograd_formula),
         cmocka_unit_test(comparisons_that_apply),

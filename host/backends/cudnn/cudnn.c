@@ -103,8 +103,9 @@ static void close_cudnn(fv_context *context) {
 }
 
 static const fv_kernel *const tables[] = {
-    fv_cudnn_conv2d_kernels,    fv_unfused_kernels,    fv_cudnn_pooling_kernels, fv_cublas_kernels,
-    fv_cudnn_batchnorm_kernels, fv_cudnn_relu_kernels, fv_cudnn_moves_kernels,   NULL,
+    fv_cudnn_conv2d_kernels, fv_unfused_kernels,         fv_cudnn_pooling_kernels,
+    fv_cublas_kernels,       fv_cudnn_batchnorm_kernels, fv_unfused_batchnorm_kernels,
+    fv_cudnn_relu_kernels,   fv_cudnn_moves_kernels,     NULL,
 };
 
 const fv_backend fv_backend_cudnn = {

@@ -2,7 +2,9 @@
  *
  * oneDNN keeps the variance where we keep rstd = 1 / sqrt(variance + epsilon), and knows no running statistics. Forward
  * it writes the batch's variance where saved_rstd goes, and a loop over the channels updates the running ones and turns
- * it into rstd. Backward it gets a variance made of rstd, behind its own workspace. */
+ * it into rstd. Backward it gets a variance made of rstd, behind its own workspace.
+ *
+ * Its ReLU wants a mask from forward to backward, where we have y; only in inference it does without. */
 #include <math.h>
 #include <string.h>
 
@@ -20,15 +22,17 @@ typedef struct view {
 
 static fv_status look(const fv_batchnorm *d, view *v) {
     const int64_t image[] = {d->n, d->c, d->h, d->w};
-    v->flags = dnnl_use_scale | dnnl_use_shift | (d->training ? 0u : (unsigned)dnnl_use_global_stats);
+    v->flags = dnnl_use_scale | dnnl_use_shift | (d->training ? 0u : (unsigned)dnnl_use_global_stats) |
+               (d->relu ? (unsigned)dnnl_fuse_norm_relu : 0u);
     FV_TRY(fv_onednn_layout(&v->image, 4, image, dnnl_f32, dnnl_nhwc));
     return fv_onednn_layout(&v->channels, 1, &d->c, dnnl_f32, dnnl_a);
 }
 
 static fv_status design_forward_primitive(const fv_batchnorm *d, const view *v, fv_onednn_design *design) {
     dnnl_batch_normalization_desc_t descriptor;
-    FV_TRY(fv_onednn_check(dnnl_batch_normalization_forward_desc_init(&descriptor, dnnl_forward_training, &v->image,
-                                                                      (float)d->epsilon, v->flags),
+    FV_TRY(fv_onednn_check(dnnl_batch_normalization_forward_desc_init(
+                               &descriptor, d->relu ? dnnl_forward_inference : dnnl_forward_training, &v->image,
+                               (float)d->epsilon, v->flags),
                            "describe a batch normalisation"));
     return fv_onednn_design_primitive(design, &descriptor, NULL);
 }
@@ -76,6 +80,11 @@ static fv_status describe_backward_data(const fv_operation *op, fv_onednn_design
 static const char *supports(const fv_operation *op) {
     const fv_batchnorm *d = &op->batchnorm;
     return fv_onednn_too_large(op, d->c, (const double[]){(double)d->h, (double)d->w});
+}
+
+static const char *supports_forward(const fv_operation *op) {
+    return op->batchnorm.relu && op->batchnorm.training ? "oneDNN keeps a mask, not y, for the gradient of its ReLU"
+                                                        : supports(op);
 }
 
 static fv_status prepare_forward(fv_context *context, const fv_operation *op, void **state) {
@@ -131,16 +140,16 @@ static fv_status backward_data(fv_context *context, const fv_operation *op, void
     return fv_onednn_run(context, op, state, &with_variance);
 }
 
-#define ROW(pass_, prepare_, workspace_, rule, run_)                                                                   \
+#define ROW(pass_, supports_, prepare_, workspace_, rule, run_)                                                        \
     {                                                                                                                  \
         .kind = FV_BATCHNORM, .pass = pass_, .dtype = FV_F32, .name = "batch_normalization", .deterministic = true,    \
-        .supports = supports, .prepare = prepare_, .release = fv_onednn_release, .workspace = workspace_,              \
-        .workspace_rule = rule, .numerics = fv_onednn_numerics, .run = run_                                            \
+        .fuses_relu = (pass_) == FV_FORWARD, .supports = supports_, .prepare = prepare_, .release = fv_onednn_release, \
+        .workspace = workspace_, .workspace_rule = rule, .numerics = fv_onednn_numerics, .run = run_                   \
     }
 
 const fv_kernel fv_onednn_batchnorm[] = {
-    ROW(FV_FORWARD, prepare_forward, fv_onednn_workspace, FV_ONEDNN_WORKSPACE_RULE, forward),
-    ROW(FV_BACKWARD_DATA, prepare_backward_data, workspace_backward_data, FV_ONEDNN_WORKSPACE_RULE ", and 4 c",
-        backward_data),
+    ROW(FV_FORWARD, supports_forward, prepare_forward, fv_onednn_workspace, FV_ONEDNN_WORKSPACE_RULE, forward),
+    ROW(FV_BACKWARD_DATA, supports, prepare_backward_data, workspace_backward_data,
+        FV_ONEDNN_WORKSPACE_RULE ", and 4 c", backward_data),
     FV_KERNELS_END,
 };

@@ -137,10 +137,33 @@ static fv_status design_backward_primitive(const view *v, const dnnl_convolution
     return status;
 }
 
+/* As `design_forward_primitive`, with max(y, 0) in the end: attributes of this primitive alone. */
+static fv_status design_forward_with_relu(const view *v, fv_onednn_design *design) {
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_post_ops_t post_ops = NULL;
+    dnnl_status_t done = dnnl_primitive_attr_clone(&attributes, design->attributes);
+    if (done == dnnl_success)
+        done = dnnl_post_ops_create(&post_ops);
+    if (done == dnnl_success)
+        done = dnnl_post_ops_append_eltwise(post_ops, 1, dnnl_eltwise_relu, 0, 0);
+    if (done == dnnl_success)
+        done = dnnl_primitive_attr_set_post_ops(attributes, post_ops);
+    fv_status status = fv_onednn_check(done, "set a relu behind a convolution");
+    if (status == FV_OK) {
+        fv_onednn_design forward = {.engine = design->engine, .attributes = attributes};
+        status = design_forward_primitive(v, &forward);
+        design->primitive = forward.primitive;
+    }
+    dnnl_post_ops_destroy(post_ops);
+    dnnl_primitive_attr_destroy(attributes);
+    return status;
+}
+
 static fv_status describe_forward(const fv_operation *op, fv_onednn_design *design) {
     view v;
     FV_TRY(look(op, &v));
-    FV_TRY(design_forward_primitive(&v, design));
+    const bool relu = op->kind == FV_CONV2D && op->conv2d.relu;
+    FV_TRY(relu ? design_forward_with_relu(&v, design) : design_forward_primitive(&v, design));
     fv_onednn_design_operand(design, FV_X, DNNL_ARG_SRC, &v.x);
     fv_onednn_design_operand(design, FV_W, DNNL_ARG_WEIGHTS, &v.w);
     fv_onednn_design_operand(design, FV_Y, DNNL_ARG_DST, &v.y);
@@ -222,7 +245,7 @@ static fv_status prepare_backward_weights(fv_context *context, const fv_operatio
         .kind = kind_, .pass = pass_, .dtype = dtype_, .name = "direct", .deterministic = true,                        \
         .lacks = FV_ONEDNN_LACKS(dtype_), .supports = supports_, .prepare = prepare_, .release = fv_onednn_release,    \
         .workspace = fv_onednn_workspace, .workspace_rule = FV_ONEDNN_WORKSPACE_RULE, .numerics = fv_onednn_numerics,  \
-        .run = fv_onednn_run                                                                                           \
+        .run = fv_onednn_run, .fuses_relu = (kind_) == FV_CONV2D && (pass_) == FV_FORWARD                              \
     }
 
 #define ROWS(kind, dtype)                                                                                              \

@@ -74,9 +74,8 @@ static fv_status open_onednn(fv_context *context, const fv_context_options *opti
 }
 
 static const fv_kernel *const tables[] = {
-    fv_onednn_conv2d,   fv_unfused_kernels, fv_onednn_pooling,
-    fv_onednn_upsample, fv_onednn_linear,   fv_onednn_batchnorm,
-    fv_onednn_plain,    fv_onednn_moves,    NULL,
+    fv_onednn_conv2d,    fv_unfused_kernels,           fv_onednn_pooling, fv_onednn_upsample, fv_onednn_linear,
+    fv_onednn_batchnorm, fv_unfused_batchnorm_kernels, fv_onednn_plain,   fv_onednn_moves,    NULL,
 };
 
 const fv_backend fv_backend_onednn = {

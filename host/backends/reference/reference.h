@@ -55,7 +55,7 @@ void fv_reference_sum_bias(double *db, int64_t count, const double *dy, int64_t 
 #define FV_REFERENCE_ROW(which_kind, which_pass, which_dtype, run_)                                                    \
     {                                                                                                                  \
         .kind = which_kind, .pass = which_pass, .dtype = which_dtype, .name = "loops", .deterministic = true,          \
-        .run = run_                                                                                                    \
+        .fuses_relu = true, .run = run_                                                                                \
     }
 
 /* The rows of f32 and f64. */
