@@ -28,7 +28,7 @@ namespace {
 constexpr int MAX_THREADS = MAX_FIBERS;
 constexpr int LANES = 32;
 constexpr size_t MAX_SHARED = 99 * 1024; /* see MAX_SHARED_BYTES_OPT_IN in kernel.cuh */
-constexpr size_t MAILBOX = 96;           /* four by four fragments of mma */
+constexpr size_t MAILBOX = 104;          /* four by four fragments of mma, and what is said of them */
 
 enum thread_state { UNSTARTED, RUNNABLE, WAITS_FOR_WARP, WAITS_FOR_BLOCK, RETURNED };
 
@@ -348,7 +348,7 @@ void gather(const void *mine, size_t size, const void *all[32], site where) {
     fv_emulator *e = active;
     const int index = e->current;
     if (size > MAILBOX)
-        refuse("more than 96 bytes handed to a warp", where);
+        refuse("more than 104 bytes handed to a warp", where);
     const unsigned box = e->threads[index].exchanges++ % 2;
     memcpy(e->threads[index].mailbox[box], mine, size);
     wait_for_warp(0xffffffffu, where);

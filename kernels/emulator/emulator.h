@@ -120,7 +120,7 @@ void begin_async_copy(void *shared, const void *global, int bytes, int valid_byt
 void commit_async_copies();
 void wait_for_async_copies(int groups);
 
-/* Hands `size` bytes (at most 96) to the warp; all[i] is where those of lane i lie until the calling thread's next
+/* Hands `size` bytes (at most 104) to the warp; all[i] is where those of lane i lie until the calling thread's next
  * exchange. */
 void gather(const void *mine, size_t size, const void *all[32], site where);
 

@@ -9,7 +9,7 @@ namespace fv_emulated {
 
 namespace {
 
-constexpr int DEPTH = 16; /* at most */
+constexpr int DEPTH = 16; /* at most, in two steps */
 constexpr uint32_t TF32_DROPS = 0x1fff;
 
 /* Power of two; the exponent must be that of a normal double. */
@@ -51,54 +51,94 @@ float add_step(float sum, const float *a, const float *b) {
     return static_cast<float>(places < 0 ? -kept : kept);
 }
 
-/* The values of one row of a, or one column of b, over the depth. `of` gives register 0 or 1 (which is deeper) of one
- * of the four lanes that hold them. */
-template <typename F>
-void decode(factor_format format, float values[DEPTH], const F &of) {
-    for (int lane = 0; lane < 4; ++lane)
-        for (int deeper = 0; deeper < 2; ++deeper) {
-            const uint32_t bits = of(lane, deeper);
-            if (format == FACTORS_TF32) {
-                values[4 * deeper + lane] = float_of_bits(bits);
-                continue;
-            }
-            const uint16_t low = static_cast<uint16_t>(bits & 0xffff), high = static_cast<uint16_t>(bits >> 16);
-            values[8 * deeper + 2 * lane] = format == FACTORS_BF16 ? widen(bf16{low}) : widen(f16{low});
-            values[8 * deeper + 2 * lane + 1] = format == FACTORS_BF16 ? widen(bf16{high}) : widen(f16{high});
+/* What a lane brings: its registers of a, then those of b, and of each, as a bit, whether its factors are all 0, and
+ * whether none of them is infinite or NaN. */
+struct contribution {
+    uint32_t registers[6 * MMA_MOST], zero, finite;
+};
+
+/* The bits of an exponent that is all ones, and of the two halves of a register for 16 bits. */
+bool is_finite(factor_format format, uint32_t bits) {
+    if (format == FACTORS_TF32)
+        return (bits & 0x7f800000u) != 0x7f800000u;
+    const uint32_t exponent = format == FACTORS_BF16 ? 0x7f80u : 0x7c00u;
+    return (bits & exponent) != exponent && (bits >> 16 & exponent) != exponent;
+}
+
+void describe(factor_format format, int registers, contribution &mine) {
+    const uint32_t magnitude = format == FACTORS_TF32 ? 0x7fffffffu : 0x7fff7fffu;
+    for (int i = 0; i < registers; ++i) {
+        mine.zero |= static_cast<uint32_t>((mine.registers[i] & magnitude) == 0) << i;
+        mine.finite |= static_cast<uint32_t>(is_finite(format, mine.registers[i])) << i;
+    }
+}
+
+/* The four lanes that hold a row of a, or a column of b. */
+struct line {
+    const contribution *lanes[4];
+    uint32_t zero, finite; /* in all of them */
+};
+
+line line_of(const void *const *all, int number) {
+    line l = {{}, ~0u, ~0u};
+    for (int i = 0; i < 4; ++i) {
+        l.lanes[i] = static_cast<const contribution *>(all[4 * number + i]);
+        l.zero &= l.lanes[i]->zero;
+        l.finite &= l.lanes[i]->finite;
+    }
+    return l;
+}
+
+/* The values over the depth of a step, which is one register of each lane. */
+void decode(factor_format format, const line &l, int index, float *value) {
+    for (int i = 0; i < 4; ++i) {
+        const uint32_t bits = l.lanes[i]->registers[index];
+        if (format == FACTORS_TF32) {
+            value[i] = float_of_bits(bits);
+            continue;
         }
+        const uint16_t low = static_cast<uint16_t>(bits & 0xffff), high = static_cast<uint16_t>(bits >> 16);
+        value[2 * i] = format == FACTORS_BF16 ? widen(bf16{low}) : widen(f16{low});
+        value[2 * i + 1] = format == FACTORS_BF16 ? widen(bf16{high}) : widen(f16{high});
+    }
 }
 
 } // namespace
 
 void multiply_fragments(factor_format format, int down, int right, float *d, const uint32_t *a, const uint32_t *b,
                         site where) {
-    uint32_t mine[4 * MMA_MOST + 2 * MMA_MOST] = {}, dropped = 0;
-    memcpy(mine, a, sizeof *a * 4 * static_cast<size_t>(down));
-    memcpy(mine + 4 * down, b, sizeof *b * 2 * static_cast<size_t>(right));
+    contribution mine = {};
+    mine.finite = ~0u << (4 * down + 2 * right);
+    memcpy(mine.registers, a, sizeof *a * 4 * static_cast<size_t>(down));
+    memcpy(mine.registers + 4 * down, b, sizeof *b * 2 * static_cast<size_t>(right));
     const int registers = 4 * down + 2 * right;
+    uint32_t dropped = 0;
     for (int i = 0; i < registers; ++i)
-        dropped |= mine[i];
+        dropped |= mine.registers[i];
     if (format == FACTORS_TF32 && dropped & TF32_DROPS)
         refuse("a factor of mma<tf32> that was not rounded to tf32", where);
+    describe(format, registers, mine);
     const void *all[WARP];
-    gather(mine, sizeof *mine * static_cast<size_t>(registers), all, where);
-    const auto held = [&](int lane_, int i) { return static_cast<const uint32_t *>(all[lane_])[i]; };
+    gather(&mine, sizeof mine, all, where);
     const int g = lane() / 4, t = lane() % 4;
-    float columns[2 * MMA_MOST][DEPTH];
-    for (int j = 0; j < 2 * right; ++j)
-        decode(format, columns[j], [&](int lane_, int deeper) {
-            return held(4 * (2 * t + j % 2) + lane_, 4 * down + 2 * (j / 2) + deeper);
-        });
-    for (int i = 0; i < 2 * down; ++i) {
-        float row[DEPTH];
-        decode(format, row,
-               [&](int lane_, int deeper) { return held(4 * g + lane_, 4 * (i / 2) + 2 * deeper + i % 2); });
-        for (int j = 0; j < 2 * right; ++j) {
-            float *const sum = d + 4 * (i / 2 * right + j / 2) + 2 * (i % 2) + j % 2;
-            if (format == FACTORS_TF32)
-                *sum = add_step<4>(add_step<4>(*sum, row, columns[j]), row + 4, columns[j] + 4);
-            else
-                *sum = add_step<8>(add_step<8>(*sum, row, columns[j]), row + 8, columns[j] + 8);
+    const line row = line_of(all, g), columns[2] = {line_of(all, 2 * t), line_of(all, 2 * t + 1)};
+    float rows[4 * MMA_MOST][DEPTH / 2], column[DEPTH / 2];
+    for (int i = 0; i < 4 * down; ++i)
+        decode(format, row, i, rows[i]);
+    /* A step of one sum after the other: register of_a of the row's lanes by of_b of the column's. Tiles are filled up with
+     * zeros, which are passed over. */
+    for (int j = 0; j < 4 * right; ++j) {
+        const int right_half = j / 2 % 2, deeper = j % 2, of_b = 4 * down + 2 * (j / 4) + deeper;
+        const bool zero_b = columns[right_half].zero >> of_b & 1, finite_b = columns[right_half].finite >> of_b & 1;
+        if (zero_b && row.finite == ~0u)
+            continue;
+        decode(format, columns[right_half], of_b, column);
+        for (int i = 0; i < 2 * down; ++i) {
+            const int of_a = 4 * (i / 2) + 2 * deeper + i % 2;
+            if ((row.zero >> of_a & 1 && finite_b) || (zero_b && row.finite >> of_a & 1))
+                continue;
+            float &sum = d[4 * (i / 2 * right + j / 4) + 2 * (i % 2) + right_half];
+            sum = format == FACTORS_TF32 ? add_step<4>(sum, rows[of_a], column) : add_step<8>(sum, rows[of_a], column);
         }
     }
 }
