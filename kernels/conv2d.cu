@@ -28,20 +28,23 @@ namespace FV_NAMESPACE {
 
 namespace {
 
+template <typename T>
 fv_status conv2d_forward_direct(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
-    return direct_forward(context, op->conv2d, input(buffers, FV_X), input(buffers, FV_W), input(buffers, FV_B),
-                          output(buffers, FV_Y));
+    return direct_forward(context, op->conv2d, input<T>(buffers, FV_X), input<T>(buffers, FV_W),
+                          input<T>(buffers, FV_B), output<T>(buffers, FV_Y));
 }
 
+template <typename T>
 fv_status conv2d_backward_data_direct(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
-    return direct_backward_data(context, op->conv2d, input(buffers, FV_DY), input(buffers, FV_W), nullptr,
-                                output(buffers, FV_DX));
+    return direct_backward_data(context, op->conv2d, input<T>(buffers, FV_DY), input<T>(buffers, FV_W),
+                                static_cast<const T *>(nullptr), output<T>(buffers, FV_DX));
 }
 
+template <typename T>
 fv_status conv2d_backward_weights_direct(fv_context *context, const fv_operation *op, void *,
                                          const fv_buffers *buffers) {
-    return direct_backward_weights(context, op->conv2d, input(buffers, FV_X), input(buffers, FV_DY),
-                                   output(buffers, FV_DW), output(buffers, FV_DB));
+    return direct_backward_weights(context, op->conv2d, input<T>(buffers, FV_X), input<T>(buffers, FV_DY),
+                                   output<T>(buffers, FV_DW), output<T>(buffers, FV_DB));
 }
 
 template <double expected(const fv_chip &, const fv_conv2d &, double), fv_pass PASS>
@@ -72,26 +75,31 @@ fv_status conv2d_backward_weights_split_reduce(fv_context *context, const fv_ope
     });
 }
 
+#define DIRECT_ROWS(dtype, T)                                                                                          \
+    FV_KERNEL(FV_CONV2D, FV_FORWARD, dtype, "direct", .fuses_relu = true,                                              \
+              .estimate = estimate_direct<direct_forward_expected, FV_FORWARD>, .run = conv2d_forward_direct<T>),      \
+        FV_KERNEL(FV_CONV2D, FV_BACKWARD_DATA, dtype, "direct",                                                        \
+                  .estimate = estimate_direct<direct_backward_data_expected, FV_BACKWARD_DATA>,                        \
+                  .run = conv2d_backward_data_direct<T>),                                                              \
+        FV_KERNEL(FV_CONV2D, FV_BACKWARD_WEIGHTS, dtype, "direct",                                                     \
+                  .estimate = estimate_direct<direct_backward_weights_expected, FV_BACKWARD_WEIGHTS>,                  \
+                  .run = conv2d_backward_weights_direct<T>)
+
 } // namespace
 
 const fv_kernel conv2d_kernels[] = {
     FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "direct_tile", .fuses_relu = true,
                   .supports = tile_supports<false, TILE_PLAIN>, .prepare = tile_prepare<false, TILE_PLAIN>,
                   .release = free, .estimate = tile_estimate<false, TILE_PLAIN>, .run = tile_run<false, TILE_PLAIN>),
-    FV_KERNEL_F32(FV_CONV2D, FV_FORWARD, "direct", .fuses_relu = true,
-                  .estimate = estimate_direct<direct_forward_expected, FV_FORWARD>, .run = conv2d_forward_direct),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "direct_tile", .supports = tile_supports<true, TILE_PLAIN>,
                   .prepare = tile_prepare<true, TILE_PLAIN>, .release = free,
                   .estimate = tile_estimate<true, TILE_PLAIN>, .run = tile_run<true, TILE_PLAIN>),
-    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_DATA, "direct",
-                  .estimate = estimate_direct<direct_backward_data_expected, FV_BACKWARD_DATA>,
-                  .run = conv2d_backward_data_direct),
     FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "split_reduce", .supports = supports_split_reduce,
                   .workspace = workspace_split_reduce, .workspace_rule = WEIGHTS_WORKSPACE_RULE,
                   .estimate = estimate_split_reduce, .run = conv2d_backward_weights_split_reduce),
-    FV_KERNEL_F32(FV_CONV2D, FV_BACKWARD_WEIGHTS, "direct",
-                  .estimate = estimate_direct<direct_backward_weights_expected, FV_BACKWARD_WEIGHTS>,
-                  .run = conv2d_backward_weights_direct),
+    DIRECT_ROWS(FV_F32, float),
+    DIRECT_ROWS(FV_BF16, bf16),
+    DIRECT_ROWS(FV_F16, f16),
     FV_KERNELS_END,
 };
 

@@ -5,7 +5,7 @@
 #ifndef FOVEA_CONV2D_DIRECT_CUH
 #define FOVEA_CONV2D_DIRECT_CUH
 
-#include "kernel.cuh"
+#include "half.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -18,12 +18,12 @@ inline direct_geometry direct_geometry_of(const fv_conv2d &d) {
     return {d, fv_conv2d_p(&d), fv_conv2d_q(&d), d.c / d.groups, d.k / d.groups};
 }
 
-static __global__ void conv2d_forward_direct_kernel(direct_geometry g, const float *x, const float *w, const float *b,
-                                                    float *y) {
+template <typename T>
+__global__ void conv2d_forward_direct_kernel(direct_geometry g, const T *x, const T *w, const T *b, T *y) {
     const fv_conv2d &d = g.d;
     for (int64_t i = thread_index(); i < d.n * g.p * g.q * d.k; i += thread_count()) {
         const int64_t k = i % d.k, q = i / d.k % g.q, p = i / d.k / g.q % g.p, n = i / d.k / g.q / g.p;
-        float sum = b ? b[k] : 0.0f;
+        float sum = b ? widen(b[k]) : 0.0f;
         for (int64_t r = 0; r < d.r; ++r) {
             const int64_t row = p * d.stride_h + r * d.dilation_h - d.pad_top; /* input row under tap r */
             if (row < 0 || row >= d.h)
@@ -32,23 +32,23 @@ static __global__ void conv2d_forward_direct_kernel(direct_geometry g, const flo
                 const int64_t col = q * d.stride_w + s * d.dilation_w - d.pad_left;
                 if (col < 0 || col >= d.w)
                     continue;
-                const float *pixel = x + ((n * d.h + row) * d.w + col) * d.c + k / g.kg * g.cg;
-                const float *tap = w + ((k * d.r + r) * d.s + s) * g.cg;
+                const T *pixel = x + ((n * d.h + row) * d.w + col) * d.c + k / g.kg * g.cg;
+                const T *tap = w + ((k * d.r + r) * d.s + s) * g.cg;
                 for (int64_t c = 0; c < g.cg; ++c)
-                    sum += pixel[c] * tap[c];
+                    sum += widen(pixel[c]) * widen(tap[c]);
             }
         }
-        y[i] = rectified(sum, d.relu);
+        y[i] = narrow<T>(rectified(sum, d.relu));
     }
 }
 
-static __global__ void conv2d_backward_data_direct_kernel(direct_geometry g, const float *dy, const float *w,
-                                                          const float *b, float *dx) {
+template <typename T>
+__global__ void conv2d_backward_data_direct_kernel(direct_geometry g, const T *dy, const T *w, const T *b, T *dx) {
     const fv_conv2d &d = g.d;
     for (int64_t i = thread_index(); i < d.n * d.h * d.w * d.c; i += thread_count()) {
         const int64_t c = i % d.c, col = i / d.c % d.w, row = i / d.c / d.w % d.h, n = i / d.c / d.w / d.h;
         const int64_t first_k = c / g.cg * g.kg;
-        float sum = b ? b[c] : 0.0f;
+        float sum = b ? widen(b[c]) : 0.0f;
         for (int64_t r = 0; r < d.r; ++r) {
             const int64_t down =
                 row + d.pad_top - r * d.dilation_h; /* stride * the output row that has it under tap r */
@@ -58,20 +58,19 @@ static __global__ void conv2d_backward_data_direct_kernel(direct_geometry g, con
                 const int64_t across = col + d.pad_left - s * d.dilation_w;
                 if (across < 0 || across % d.stride_w != 0 || across / d.stride_w >= g.q)
                     continue;
-                const float *gradient =
-                    dy + ((n * g.p + down / d.stride_h) * g.q + across / d.stride_w) * d.k + first_k;
-                const float *tap = w + ((first_k * d.r + r) * d.s + s) * g.cg + c % g.cg;
+                const T *gradient = dy + ((n * g.p + down / d.stride_h) * g.q + across / d.stride_w) * d.k + first_k;
+                const T *tap = w + ((first_k * d.r + r) * d.s + s) * g.cg + c % g.cg;
                 for (int64_t k = 0; k < g.kg; ++k)
-                    sum += gradient[k] * tap[k * d.r * d.s * g.cg];
+                    sum += widen(gradient[k]) * widen(tap[k * d.r * d.s * g.cg]);
             }
         }
-        dx[i] = sum;
+        dx[i] = narrow<T>(sum);
     }
 }
 
 /* One thread per filter element, and behind those one per bias element. */
-static __global__ void conv2d_backward_weights_direct_kernel(direct_geometry g, const float *x, const float *dy,
-                                                             float *dw, float *db) {
+template <typename T>
+__global__ void conv2d_backward_weights_direct_kernel(direct_geometry g, const T *x, const T *dy, T *dw, T *db) {
     const fv_conv2d &d = g.d;
     const int64_t weights = d.k * d.r * d.s * g.cg;
     for (int64_t i = thread_index(); i < weights + (db ? d.k : 0); i += thread_count()) {
@@ -82,50 +81,50 @@ static __global__ void conv2d_backward_weights_direct_kernel(direct_geometry g, 
         for (int64_t n = 0; n < d.n; ++n)
             for (int64_t p = 0; p < g.p; ++p)
                 for (int64_t q = 0; q < g.q; ++q) {
-                    const float gradient = dy[((n * g.p + p) * g.q + q) * d.k + k];
+                    const float gradient = widen(dy[((n * g.p + p) * g.q + q) * d.k + k]);
                     const int64_t row = p * d.stride_h + r * d.dilation_h - d.pad_top;
                     const int64_t col = q * d.stride_w + s * d.dilation_w - d.pad_left;
                     if (bias)
                         sum += gradient;
                     else if (row >= 0 && row < d.h && col >= 0 && col < d.w)
-                        sum += gradient * x[((n * d.h + row) * d.w + col) * d.c + k / g.kg * g.cg + c];
+                        sum += gradient * widen(x[((n * d.h + row) * d.w + col) * d.c + k / g.kg * g.cg + c]);
                 }
         if (bias)
-            db[k] = sum;
+            db[k] = narrow<T>(sum);
         else
-            dw[i] = sum;
+            dw[i] = narrow<T>(sum);
     }
 }
 
 /* ---- host; the tensors are those of the conv2d that `d` describes ---- */
 
-inline fv_status direct_forward(fv_context *context, const fv_conv2d &d, const float *x, const float *w, const float *b,
-                                float *y) {
+template <typename T>
+fv_status direct_forward(fv_context *context, const fv_conv2d &d, const T *x, const T *w, const T *b, T *y) {
     const direct_geometry g = direct_geometry_of(d);
     const int64_t elements = d.n * g.p * g.q * d.k;
     if (elements == 0)
         return FV_OK;
-    return FV_LAUNCH(context, conv2d_forward_direct_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0, g, x, w,
-                     b, y);
+    return FV_LAUNCH(context, conv2d_forward_direct_kernel<T>, elementwise_grid(elements), ELEMENTWISE_THREADS, 0, g, x,
+                     w, b, y);
 }
 
 /* b: NULL, or one element for each channel of dx. */
-inline fv_status direct_backward_data(fv_context *context, const fv_conv2d &d, const float *dy, const float *w,
-                                      const float *b, float *dx) {
+template <typename T>
+fv_status direct_backward_data(fv_context *context, const fv_conv2d &d, const T *dy, const T *w, const T *b, T *dx) {
     const int64_t elements = d.n * d.h * d.w * d.c;
     if (elements == 0)
         return FV_OK;
-    return FV_LAUNCH(context, conv2d_backward_data_direct_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0,
+    return FV_LAUNCH(context, conv2d_backward_data_direct_kernel<T>, elementwise_grid(elements), ELEMENTWISE_THREADS, 0,
                      direct_geometry_of(d), dy, w, b, dx);
 }
 
 /* db: NULL for none. */
-inline fv_status direct_backward_weights(fv_context *context, const fv_conv2d &d, const float *x, const float *dy,
-                                         float *dw, float *db) {
+template <typename T>
+fv_status direct_backward_weights(fv_context *context, const fv_conv2d &d, const T *x, const T *dy, T *dw, T *db) {
     const direct_geometry g = direct_geometry_of(d);
     const int64_t elements = d.k * d.r * d.s * g.cg + (db ? d.k : 0);
-    return FV_LAUNCH(context, conv2d_backward_weights_direct_kernel, elementwise_grid(elements), ELEMENTWISE_THREADS, 0,
-                     g, x, dy, dw, db);
+    return FV_LAUNCH(context, conv2d_backward_weights_direct_kernel<T>, elementwise_grid(elements), ELEMENTWISE_THREADS,
+                     0, g, x, dy, dw, db);
 }
 
 } // namespace FV_NAMESPACE

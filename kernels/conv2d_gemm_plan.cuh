@@ -189,8 +189,8 @@ inline int64_t gemm_biases_of(const fv_operation *op) {
 
 /* Before there is a plan. In narrow groups hardly one product in a hundred would count: those have kernels of their
  * own. */
-inline const char *gemm_refusal(const fv_conv2d &d) {
-    constexpr double MOST = 1 << 30, LEAST_PRODUCTS = 16;
+inline const char *gemm_refusal(const fv_conv2d &d, bool of_f32) {
+    constexpr double MOST = 1 << 30, LEAST_PRODUCTS = 16, LEAST_CHANNELS = 8;
     const double filter = static_cast<double>(d.r) * static_cast<double>(d.s);
     const double kg = static_cast<double>(d.k / d.groups), cg = static_cast<double>(d.c / d.groups);
     const double pixels = static_cast<double>(fv_conv2d_p(&d)) * static_cast<double>(fv_conv2d_q(&d));
@@ -198,6 +198,8 @@ inline const char *gemm_refusal(const fv_conv2d &d) {
         return "there are over 2^30 channels, or weights of a channel";
     if (static_cast<double>(d.n) > MOST || static_cast<double>(d.n) * pixels > 16 * MOST)
         return "there are over 2^30 images, or 2^34 pixels";
+    if (of_f32 && fmin(kg, cg) < LEAST_CHANNELS) /* there are better rows; of 16 bits only direct */
+        return "a group has fewer than 8 channels: tiles would be mostly empty";
     return d.groups > 1 && kg * cg < LEAST_PRODUCTS
                ? "a group has fewer than 16 pairs of channels: tiles would be empty"
                : NULL;
@@ -234,7 +236,7 @@ struct gemm_row {
     }
 
     static const char *supports(const fv_operation *op) {
-        if (const char *refusal = gemm_refusal(gemm_conv2d_of(op)))
+        if (const char *refusal = gemm_refusal(gemm_conv2d_of(op), sizeof(T) == sizeof(float)))
             return refusal;
         gemm_plan plan = choice_of(op).plan;
         gemm_cut(plan, GEMM_SMALL);

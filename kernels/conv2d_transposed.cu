@@ -102,25 +102,28 @@ const char *supports_direct_weights(const fv_operation *op) {
     return ceil_div(op->transposed.k, WARP) > MAX_BLOCKS ? "there are over 2^36-32 output channels" : NULL;
 }
 
+template <typename T>
 fv_status transposed_forward_direct(fv_context *context, const fv_operation *op, void *, const fv_buffers *buffers) {
-    return direct_backward_data(context, fv_transposed_mirror(&op->transposed), input(buffers, FV_X),
-                                input(buffers, FV_W), input(buffers, FV_B), output(buffers, FV_Y));
+    return direct_backward_data(context, fv_transposed_mirror(&op->transposed), input<T>(buffers, FV_X),
+                                input<T>(buffers, FV_W), input<T>(buffers, FV_B), output<T>(buffers, FV_Y));
 }
 
+template <typename T>
 fv_status transposed_backward_data_direct(fv_context *context, const fv_operation *op, void *,
                                           const fv_buffers *buffers) {
-    return direct_forward(context, fv_transposed_mirror(&op->transposed), input(buffers, FV_DY), input(buffers, FV_W),
-                          nullptr, output(buffers, FV_DX));
+    return direct_forward(context, fv_transposed_mirror(&op->transposed), input<T>(buffers, FV_DY),
+                          input<T>(buffers, FV_W), static_cast<const T *>(nullptr), output<T>(buffers, FV_DX));
 }
 
+template <typename T>
 fv_status transposed_backward_weights_direct(fv_context *context, const fv_operation *op, void *,
                                              const fv_buffers *buffers) {
     const fv_transposed &d = op->transposed;
-    const float *const dy = input(buffers, FV_DY);
+    const T *const dy = input<T>(buffers, FV_DY);
     if (d.bias)
-        FV_TRY(channel_sums(context, output_pixels(d), d.k, 1, dy, output(buffers, FV_DB), 0));
-    return direct_backward_weights(context, fv_transposed_mirror(&d), dy, input(buffers, FV_X), output(buffers, FV_DW),
-                                   nullptr);
+        FV_TRY(channel_sums(context, output_pixels(d), d.k, 1, dy, output<T>(buffers, FV_DB), 0));
+    return direct_backward_weights(context, fv_transposed_mirror(&d), dy, input<T>(buffers, FV_X),
+                                   output<T>(buffers, FV_DW), static_cast<T *>(nullptr));
 }
 
 /* ---- estimates: those of the mirror ---- */
@@ -148,28 +151,33 @@ double estimate_direct(const fv_operation *op, const fv_chip *chip) {
     return expected(*chip, fv_transposed_mirror(&op->transposed), bytes_of(op, PASS));
 }
 
+#define DIRECT_ROWS(dtype, T)                                                                                          \
+    FV_KERNEL(FV_TRANSPOSED, FV_FORWARD, dtype, "direct",                                                              \
+              .estimate = estimate_direct<direct_backward_data_expected, FV_FORWARD>,                                  \
+              .run = transposed_forward_direct<T>),                                                                    \
+        FV_KERNEL(FV_TRANSPOSED, FV_BACKWARD_DATA, dtype, "direct",                                                    \
+                  .estimate = estimate_direct<direct_forward_expected, FV_BACKWARD_DATA>,                              \
+                  .run = transposed_backward_data_direct<T>),                                                          \
+        FV_KERNEL(FV_TRANSPOSED, FV_BACKWARD_WEIGHTS, dtype, "direct", .supports = supports_direct_weights,            \
+                  .estimate = estimate_direct<direct_backward_weights_expected, FV_BACKWARD_WEIGHTS>,                  \
+                  .run = transposed_backward_weights_direct<T>)
+
 } // namespace
 
 const fv_kernel conv2d_transposed_kernels[] = {
     FV_KERNEL_F32(FV_TRANSPOSED, FV_FORWARD, "parity", .supports = supports_parity<true>,
                   .prepare = prepare_parity<true>, .release = free, .estimate = estimate_parity<true>,
                   .run = run_parity<true>),
-    FV_KERNEL_F32(FV_TRANSPOSED, FV_FORWARD, "direct",
-                  .estimate = estimate_direct<direct_backward_data_expected, FV_FORWARD>,
-                  .run = transposed_forward_direct),
     FV_KERNEL_F32(FV_TRANSPOSED, FV_BACKWARD_DATA, "parity", .supports = supports_parity<false>,
                   .prepare = prepare_parity<false>, .release = free, .estimate = estimate_parity<false>,
                   .run = run_parity<false>),
-    FV_KERNEL_F32(FV_TRANSPOSED, FV_BACKWARD_DATA, "direct",
-                  .estimate = estimate_direct<direct_forward_expected, FV_BACKWARD_DATA>,
-                  .run = transposed_backward_data_direct),
     FV_KERNEL_F32(FV_TRANSPOSED, FV_BACKWARD_WEIGHTS, "parity", .supports = supports_weights,
                   .workspace = workspace_weights,
                   .workspace_rule = "splits*(c*r*s*k/groups + bias*k)*4 bytes, 0 where it need not split",
                   .estimate = estimate_weights, .run = transposed_backward_weights_parity),
-    FV_KERNEL_F32(FV_TRANSPOSED, FV_BACKWARD_WEIGHTS, "direct", .supports = supports_direct_weights,
-                  .estimate = estimate_direct<direct_backward_weights_expected, FV_BACKWARD_WEIGHTS>,
-                  .run = transposed_backward_weights_direct),
+    DIRECT_ROWS(FV_F32, float),
+    DIRECT_ROWS(FV_BF16, bf16),
+    DIRECT_ROWS(FV_F16, f16),
     FV_KERNELS_END,
 };
 

@@ -140,6 +140,8 @@ const char *supports(const fv_operation *op) {
     const fv_conv2d &d = op->conv2d;
     if (d.r != 3 || d.s != 3 || d.stride_h != 1 || d.stride_w != 1 || d.dilation_h != 1 || d.dilation_w != 1)
         return "it is for 3x3 windows without stride and dilation";
+    if (d.groups > 1 && (d.c < 4 * d.groups || d.k < 4 * d.groups))
+        return "a group has fewer than 4 channels: it would transform more than it multiplies";
     const double tiles_down = static_cast<double>(ceil_div(BACKWARD ? d.h : fv_conv2d_p(&d), OUTPUTS));
     const double tiles_across = static_cast<double>(ceil_div(BACKWARD ? d.w : fv_conv2d_q(&d), OUTPUTS));
     constexpr double MOST = INT32_MAX;
