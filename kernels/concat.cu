@@ -4,7 +4,10 @@
  * Variant
  *     elementwise   one thread per element of y or dy, neighbours on neighbouring channels, so that accesses are
  *                   coalesced within a part. Elements are counted in 32 bits where they fit, since the division by the
- *                   channels costs several times as much in 64. Deterministic. */
+ *                   channels costs several times as much in 64. Deterministic.
+ *
+ * 8 bytes moved per element and a division, full occupancy. Expected on an H200: 80 % of a copy's rate, 4 bytes to a
+ * thread. */
 #include "kernel.cuh"
 
 namespace FV_NAMESPACE {

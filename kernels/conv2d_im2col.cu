@@ -18,7 +18,10 @@
  *
  * Variant
  *     im2col   a block writes the columns of one output line, or gathers one input line; neighbouring threads take
- *              neighbouring channels. Measured and verified, but never chosen: it is the yardstick of our own kernels. */
+ *              neighbouring channels. Measured and verified, but never chosen: it is the yardstick of our own kernels.
+ *
+ * The columns are written and read once each: 2 r s times the traffic of x. Expected on an H200: 60 % of the f32 floor
+ * at 256 channels, where cuBLAS's 70 % is lowered by the columns, and 32 % at 64. */
 #include "blas.cuh"
 #include "issue_estimate.cuh"
 

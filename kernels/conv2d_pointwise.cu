@@ -13,7 +13,10 @@
  *                   next one, which no window covers: each pixel is written once and nothing is multiplied by zeros.
  *                 - backward_weights splits its long sum over blocks and adds the parts in order, as split_reduce does
  *                   (conv2d_weights.cuh), but need not look up where a pixel lies. With stride or padding it would have
- *                   to, which is split_reduce, and so refuses. */
+ *                   to, which is split_reduce, and so refuses.
+ *
+ * A tile of 64 x 64 has 16 FLOP per byte of L2, and a thread's 4 x 4 results 1 per byte of shared memory. 16 warps of
+ * 64. Expected on an H200: 41 to 43 % of the floor at 64 to 256 channels. */
 #include "conv2d_weights.cuh"
 #include "product_tile.cuh"
 

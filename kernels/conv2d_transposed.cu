@@ -14,7 +14,10 @@
  *              no tap reaches gets the bias alone. Forward and backward_data are conv2d_tile.cuh's; they refuse windows
  *              whose halo exceeds 48 KiB. backward_weights splits its sum over the pixels of x over blocks
  *              (conv2d_weights.cuh), and the sums for db likewise, over the pixels of dy (channel_sums.cuh).
- *     direct   one thread per result, from global memory: any case (conv2d_direct.cuh). */
+ *     direct   one thread per result, from global memory: any case (conv2d_direct.cuh).
+ *
+ * Budget and intensity as in conv2d.cu and conv2d_direct.cuh. Expected on an H200: parity 44 % of the f32 floor
+ * forward at 4x4 stride 2 and 256 channels, 35 % backward_data, 37 % backward_weights. */
 #include "channel_sums.cuh"
 #include "conv2d_direct.cuh"
 #include "conv2d_direct_estimate.cuh"

@@ -6,7 +6,10 @@
  *     tile      a block transposes a tile of 32 x 32 through shared memory: rows are read and columns written by
  *               neighbouring threads, so both are coalesced. A row of padding keeps the columns of the tile in
  *               different banks. As many tiles as blocks can be.
- * Deterministic, bound by memory. */
+ * Deterministic, bound by memory.
+ *
+ * 8 bytes moved per element. Expected on an H200: copy 90 % and tile 75 % of a copy's rate, as one tile waits at one
+ * barrier for 4 KiB. */
 #include "kernel.cuh"
 
 namespace FV_NAMESPACE {

@@ -5,7 +5,10 @@
  * of them lies contiguous in memory. Any sizes. Each sum is taken by one thread in the order of l: deterministic.
  *
  * Variant
- *     tile   a block computes a tile of the result through shared memory: see product_tile.cuh. */
+ *     tile   a block computes a tile of the result through shared memory: see product_tile.cuh.
+ *
+ * 16 FLOP per byte of L2 at tiles of 64 x 64. Expected on an H200: 40 to 45 % of the FMA peak on large products, where
+ * cuBLAS reaches 70 %; a digits network's layers fill some tens of 132 multiprocessors: 5 to 10 %. */
 #include "issue_estimate.cuh"
 #include "product_tile.cuh"
 

@@ -2,7 +2,10 @@
  * 0, even of an infinite value.
  *
  * Variant
- *     elementwise   one thread per element: bound by memory alone. Deterministic, any size. */
+ *     elementwise   one thread per element: bound by memory alone. Deterministic, any size.
+ *
+ * One operation for 8 bytes (forward) or 12 (backward), full occupancy. Expected on an H200: 85 to 90 % of a copy's
+ * rate. */
 #include "kernel.cuh"
 
 namespace FV_NAMESPACE {

@@ -1,7 +1,10 @@
 /* sgd and adam: the parameter updates of include/fovea/operations.h, over the parameters of a whole network at once.
  *
  * Variant
- *     elementwise   one thread per parameter: bound by memory alone. Deterministic, any size. */
+ *     elementwise   one thread per parameter: bound by memory alone. Deterministic, any size.
+ *
+ * 28 bytes and some 15 operations per parameter (adam), no reuse. Expected on an H200: 85 % of a copy's rate from 10
+ * million parameters on; a digits network's 0.2 million are bound by the launch. */
 #include "kernel.cuh"
 
 namespace FV_NAMESPACE {

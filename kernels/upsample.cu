@@ -13,7 +13,10 @@
  *
  * Variant
  *     direct   one thread per element or per four channels (lanes.cuh), neighbours on neighbouring channels, so every
- *              access is coalesced. Backward computes some 2*P/h + 1 weights along each axis. */
+ *              access is coalesced. Backward computes some 2*P/h + 1 weights along each axis.
+ *
+ * 40 to 64 warps of 64 fit, but for very large tensors. Expected on an H200: 70 % of a copy's rate forward, where four
+ * reads of a pixel meet in L1; 30 to 50 % backward, bound by the weights that it works out anew for every window. */
 #include "lanes.cuh"
 
 namespace FV_NAMESPACE {
