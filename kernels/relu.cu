@@ -6,7 +6,7 @@
  *
  * One operation for 8 bytes (forward) or 12 (backward), full occupancy. Expected on an H200: 85 to 90 % of a copy's
  * rate. */
-#include "kernel.cuh"
+#include "estimate.cuh"
 
 namespace FV_NAMESPACE {
 
@@ -45,11 +45,19 @@ fv_status relu_backward_data_elementwise(fv_context *context, const fv_operation
                      output(buffers, FV_DX));
 }
 
+template <fv_pass PASS>
+double estimate(const fv_operation *op, const fv_chip *chip) {
+    constexpr double SHARE = 0.85; /* of a copy's rate */
+    return static_cast<double>(fv_operation_bytes(op, PASS)) / (SHARE * chip->bandwidth) + chip->launch;
+}
+
 } // namespace
 
 const fv_kernel relu_kernels[] = {
-    FV_KERNEL_F32(FV_RELU, FV_FORWARD, "elementwise", .run = relu_forward_elementwise),
-    FV_KERNEL_F32(FV_RELU, FV_BACKWARD_DATA, "elementwise", .run = relu_backward_data_elementwise),
+    FV_KERNEL_F32(FV_RELU, FV_FORWARD, "elementwise", .estimate = estimate<FV_FORWARD>,
+                  .run = relu_forward_elementwise),
+    FV_KERNEL_F32(FV_RELU, FV_BACKWARD_DATA, "elementwise", .estimate = estimate<FV_BACKWARD_DATA>,
+                  .run = relu_backward_data_elementwise),
     FV_KERNELS_END,
 };
 
