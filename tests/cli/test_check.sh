@@ -5,7 +5,7 @@ check() { "$fovea" check --backend emulated "$@"; }
 
 # What passes says so, in one line at the end, with a row per kernel before it.
 expect 0 "" check --op conv2d --pass forward --kernel 'direct*' conv2d n=2 c=3 h=7 w=6 k=4 kernel=3x3 pad=1
-grep -q '^passed: 2 kernels on 1 case, 4 comparisons; worst error 0\.' out.txt || fail "verdict: $(tail -1 out.txt)"
+grep -q '^passed: 4 kernels on 1 case, 8 comparisons; worst error 0\.' out.txt || fail "verdict: $(tail -1 out.txt)"
 grep -Eq '^conv2d +forward +f32 +direct_tile +1 +1 +0 +0 +0 +0 +1 +1 ' out.txt || fail "row: $(cat out.txt)"
 cp out.txt unquoted.txt
 expect 0 "" check --op conv2d --pass forward --kernel 'direct*' 'conv2d n=2 c=3 h=7 w=6 k=4 kernel=3x3 pad=1'
@@ -21,7 +21,7 @@ expect 0 "" "$fovea" check --backend reference --op batch --against emulated --s
 grep -q "emulated (CUDA kernels on the CPU, varied thread order)" out.txt || fail "the order that a replay has: $(head -1 out.txt)"
 
 expect 0 "" check --op linear --against none
-grep -q "^passed: 3 kernels on $(cat "$source"/tests/cases/*.txt | grep -c '^linear ') cases" out.txt || fail "built-in cases: $(tail -1 out.txt)"
+grep -q "^passed: 12 kernels on $(cat "$source"/tests/cases/*.txt | grep -c '^linear ') cases" out.txt || fail "built-in cases: $(tail -1 out.txt)"
 
 # The same seed gives the same bytes; another seed other cases.
 expect 0 "" check --random 40 --seed 3

@@ -248,12 +248,19 @@ static fv_status prepare_backward_weights(fv_context *context, const fv_operatio
         .run = fv_onednn_run, .fuses_relu = (kind_) == FV_CONV2D && (pass_) == FV_FORWARD                              \
     }
 
-#define ROWS(kind, dtype)                                                                                              \
+#define DATA_ROWS(kind, dtype)                                                                                         \
     ROW(kind, dtype, FV_FORWARD, supports, prepare_forward),                                                           \
-        ROW(kind, dtype, FV_BACKWARD_DATA, supports, prepare_backward_data),                                           \
-        ROW(kind, dtype, FV_BACKWARD_WEIGHTS, supports_weights, prepare_backward_weights)
+        ROW(kind, dtype, FV_BACKWARD_DATA, supports, prepare_backward_data)
+#define WEIGHTS_ROW(kind, dtype) ROW(kind, dtype, FV_BACKWARD_WEIGHTS, supports_weights, prepare_backward_weights)
 
+/* No filter gradient in bf16: oneDNN 2.6's (jit_bf16) leaves weights unwritten that no window of the image meets, and of
+ * some images one pixel wide, as "conv2d c=1 h=2 w=1 k=1 kernel=2x1 stride=1x2" shows. */
 const fv_kernel fv_onednn_conv2d[] = {
-    ROWS(FV_CONV2D, FV_F32),      ROWS(FV_CONV2D, FV_BF16), ROWS(FV_TRANSPOSED, FV_F32),
-    ROWS(FV_TRANSPOSED, FV_BF16), FV_KERNELS_END,
+    DATA_ROWS(FV_CONV2D, FV_F32),
+    WEIGHTS_ROW(FV_CONV2D, FV_F32),
+    DATA_ROWS(FV_CONV2D, FV_BF16),
+    DATA_ROWS(FV_TRANSPOSED, FV_F32),
+    WEIGHTS_ROW(FV_TRANSPOSED, FV_F32),
+    DATA_ROWS(FV_TRANSPOSED, FV_BF16),
+    FV_KERNELS_END,
 };
