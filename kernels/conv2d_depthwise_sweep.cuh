@@ -193,6 +193,10 @@ void cut_sweep(sweep_plan &plan, sweep_elements element, int64_t loops) {
     cut.lanes = cut.groups * vector;
     cut.source.groups = cut.lanes * element.source / RING_VECTOR;
     cut.other.groups = cut.lanes * element.window / RING_VECTOR;
+    if (static_cast<int64_t>(plan.window_columns) * SWEEP_LANES > MAX_SHARED_BYTES_OPT_IN) {
+        cut = {}; /* not even one row of the window fits */
+        return;
+    }
     cut.other.held = plan.window_columns;
     cut.other.pitch = cut.other.held * SWEEP_LANES * element.window;
     for (cut.strips = 1; cut.strips <= strips && cut.strips * cut.lanes <= RING_THREADS; ++cut.strips)

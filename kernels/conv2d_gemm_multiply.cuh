@@ -138,7 +138,7 @@ __device__ __forceinline__ void gemm_fragments(uint32_t (&r)[COUNT][4], const T 
 /* What of a value the first product takes, and what of the rest the others. */
 __device__ __forceinline__ void split_tf32(uint32_t bits, uint32_t &big, uint32_t &small) {
     const float value = float_of_bits(bits);
-    big = round_to_tf32(value);
+    big = round_to_tf32(value) & 0xffffe000u; /* the 13 low bits are not said to be 0 */
     small = round_to_tf32(value - float_of_bits(big));
 }
 

@@ -11,6 +11,11 @@ separable_mma_plan plan_of(const fv_separable &d) {
     return separable_mma_plan_of<TILE, GEMM_THREADS<ARITHMETIC, TILE>>(d);
 }
 
+/* Of the kernel: where results go, and where strips lie. */
+template <int TILE>
+constexpr int64_t static_bytes =
+    TILE *static_cast<int64_t>(sizeof(int64_t)) + TILE / MMA_STRIP *static_cast<int64_t>(sizeof(strip_place));
+
 /* Large tiles need lines of three adjoining taps, pieces of 16 bytes of w2, more than a small tile of output channels,
  * and blocks for half of an H200: with fewer, small tiles, which compute z twice as often, find twice as much of it free. */
 template <typename ARITHMETIC>
@@ -18,14 +23,13 @@ bool takes_large_tiles(const fv_separable &d) {
     constexpr int64_t ENOUGH_BLOCKS = 64;
     const separable_mma_plan plan = plan_of<ARITHMETIC, GEMM_LARGE>(d);
     return plan.depthwise.three && plan.depthwise.channels % GEMM_LANES<float> == 0 && d.k > GEMM_SMALL &&
-           plan.blocks >= ENOUGH_BLOCKS &&
-           plan.shared_bytes + GEMM_LARGE * static_cast<int64_t>(sizeof(int64_t)) <= MAX_SHARED_BYTES_OPT_IN;
+           plan.blocks >= ENOUGH_BLOCKS && plan.shared_bytes + static_bytes<GEMM_LARGE> <= MAX_SHARED_BYTES_OPT_IN;
 }
 
 template <typename ARITHMETIC>
 const char *supports(const fv_operation *op) {
     const separable_mma_plan plan = plan_of<ARITHMETIC, GEMM_SMALL>(op->separable);
-    if (plan.shared_bytes + GEMM_SMALL * static_cast<int64_t>(sizeof(int64_t)) > MAX_SHARED_BYTES_OPT_IN)
+    if (plan.shared_bytes + static_bytes < GEMM_SMALL >> MAX_SHARED_BYTES_OPT_IN)
         return "the filters of 16 channels do not fit 99 KiB of shared memory beside the tiles";
     if (op->separable.k > INT32_MAX - GEMM_LARGE || plan.depthwise.channels > INT32_MAX)
         return "there are about 2^31 channels or more, in the middle or of the output";

@@ -4,7 +4,7 @@
  *     y[n,p,q,k] = b[k] + sum_m w2[k,m] * z[n,p,q,m]                      tf32, or three products of tf32 for f32
  *
  * x is [n,h,w,c], w [m,r,s,1], w2 [k,1,1,m], y [n,p,q,k], all f32. Any stride, dilation, padding and multiplier; windows of
- * up to some 480 taps.
+ * up to some 620 taps.
  *
  * Method. A block computes TILE output pixels, in strips of 8 along a line, by TILE output channels. Of 16 channels of z
  * at a time a thread computes one strip of one channel, in registers (correlate_window of conv2d_depthwise.cuh), and

@@ -45,12 +45,16 @@ inline fv_status launched(const char *kernel) {
     return error == cudaSuccess ? FV_OK : fv_fail(FV_DEVICE, "kernel %s: %s", kernel, cudaGetErrorString(error));
 }
 
-/* Lets a kernel have more than 48 KiB of dynamic shared memory on the current device; a failure stays behind as the
- * last error, which launched() tells of. */
+/* Lets a kernel have as much shared memory on the current device as any device has, static and dynamic together: always
+ * the same, since the setting is the process's and another thread may launch the kernel with more. Below half of the 48 KiB
+ * that need no setting the static memory cannot matter. A failure stays behind as the last error, which launched() tells
+ * of. */
 template <typename KERNEL>
 void opt_in(KERNEL *kernel, size_t shared_bytes) {
-    if (shared_bytes > 48 * 1024)
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+    cudaFuncAttributes attributes;
+    if (shared_bytes > 24 * 1024 && cudaFuncGetAttributes(&attributes, kernel) == cudaSuccess)
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             99 * 1024 - static_cast<int>(attributes.sharedSizeBytes));
 }
 
 } // namespace fv_cuda

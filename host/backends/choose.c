@@ -7,7 +7,8 @@
 
 #include "backends/chip.h"
 
-/* The sum of the calls that a row is made of, each by the row of the same backend that is expected to be the fastest. */
+/* The sum of the calls that a row is made of, each by the row of the same backend that is expected to be the fastest:
+ * one that was measured to be faster counts when the whole is measured. */
 static double expect_steps(const fv_kernel *kernel, const fv_context *context, const fv_operation *op) {
     fv_kernel_step steps[FV_MOST_STEPS];
     const int count = kernel->steps(op, steps);
@@ -55,11 +56,11 @@ void fv_candidates_find(fv_candidates *candidates, const fv_context *context, co
     }
 }
 
-/* Puts the row of that name in front; false if it is not among them. */
-static bool bring_forward(fv_candidates *candidates, const char *name) {
+/* Puts the chosen row in front; false if it is not among them. */
+static bool bring_forward(fv_candidates *candidates, const fv_choice *choice) {
     for (int i = 0; i < candidates->count; ++i) {
         const fv_candidate found = candidates->items[i];
-        if (strcmp(found.kernel->name, name) != 0)
+        if (found.kernel->dtype != choice->dtype || strcmp(found.kernel->name, choice->kernel) != 0)
             continue;
         memmove(&candidates->items[1], &candidates->items[0], (size_t)i * sizeof found);
         candidates->items[0] = found;
@@ -74,12 +75,12 @@ void fv_candidates_prefer(fv_candidates *candidates, fv_context *context, const 
     const bool own_memory = backend == context->backend || backend == context->backend->stand_in;
     if (!context->selection || !own_memory || candidates->count < 2)
         return;
-    if (fv_selection_recall(context, backend, op, pass, &choice) && bring_forward(candidates, choice.kernel))
+    if (fv_selection_recall(context, backend, op, pass, &choice) && bring_forward(candidates, &choice))
         return;
     if (!fv_selection_tunes(context) || !fv_candidates_time(candidates, context, op, pass, &choice))
         return;
     fv_selection_keep(context, backend, op, pass, &choice);
-    bring_forward(candidates, choice.kernel);
+    bring_forward(candidates, &choice);
 }
 
 void fv_context_say(fv_context *context, const char *format, ...) {

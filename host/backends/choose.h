@@ -3,9 +3,11 @@
  * Measurements are kept in the file selection.json, see base/cache.h:
  *
  *     {"fovea selection": 1, "build": "0.1.0 73cbc10", "devices": {"cuda on NVIDIA H200, 132 units; driver ...":
- *       {"conv2d n=1 c=64 ... forward": {"kernel": "direct_tile", "measured": seconds, "expected": seconds or null}}}}
+ *       {"conv2d n=1 c=64 ... forward": {"kernel": "direct_tile", "dtype": "f32", "measured": seconds, "expected": seconds or null}}}}
  *
- * Other builds have other kernels, so what another build has measured is ignored, and replaced when this one measures.
+ * Other builds have other kernels, so what another build has measured is ignored, and replaced when this one measures. A
+ * build is known by its commit: those of changes that are not committed yet count as one, so that who changes a kernel
+ * should delete the file.
  */
 #ifndef FOVEA_BACKENDS_CHOOSE_H
 #define FOVEA_BACKENDS_CHOOSE_H
@@ -46,6 +48,7 @@ void fv_candidates_prefer(fv_candidates *candidates, fv_context *context, const 
 /* The fastest row for an operation, and its time. */
 typedef struct fv_choice {
     char kernel[48];
+    fv_dtype dtype;            /* of the row: an operation of tf32 may have two of one name */
     double measured, expected; /* seconds; expected is NAN if it did not say */
 } fv_choice;
 

@@ -14,7 +14,8 @@
 extern "C" {
 #endif
 
-/* Device pointers by role. Roles that the pass lacks, and the bias of an operation without one, are NULL. */
+/* Device pointers by role, 256-byte aligned as allocate() gives them. Roles that the pass lacks, and the bias of an
+ * operation without one, are NULL. */
 typedef struct fv_buffers {
     void *at[FV_ROLES];
     void *workspace; /* at least workspace() bytes, 256-byte aligned, contents undefined */

@@ -103,13 +103,22 @@ static void load(fv_context *context) {
         tell_unreadable(context);
 }
 
+static bool parse_dtype(const json_t *text, fv_dtype *dtype) {
+    for (*dtype = FV_FIRST_REAL; *dtype <= FV_LAST_REAL; ++*dtype)
+        if (json_is_string(text) && !strcmp(json_string_value(text), fv_dtype_name(*dtype)))
+            return true;
+    return false;
+}
+
 static bool parse_entry(const json_t *entry, fv_choice *choice) {
     const char *kernel = json_string_value(json_object_get(entry, "kernel"));
+    const json_t *measured = json_object_get(entry, "measured");
     const json_t *expected = json_object_get(entry, "expected");
-    choice->measured = json_number_value(json_object_get(entry, "measured"));
+    choice->measured = json_number_value(measured);
     choice->expected = json_is_number(expected) ? json_number_value(expected) : NAN;
     return kernel && (size_t)snprintf(choice->kernel, sizeof choice->kernel, "%s", kernel) < sizeof choice->kernel &&
-           choice->measured > 0 && (json_is_number(expected) || json_is_null(expected));
+           parse_dtype(json_object_get(entry, "dtype"), &choice->dtype) && json_is_number(measured) &&
+           choice->measured >= 0 && (json_is_number(expected) || json_is_null(expected));
 }
 
 bool fv_selection_recall(fv_context *context, const fv_backend *backend, const fv_operation *op, fv_pass pass,
@@ -139,8 +148,9 @@ typedef struct keeping {
 
 /* Into an object of devices; false: no memory, or a text is no UTF-8. */
 static bool put_entry(json_t *devices, const keeping *k) {
-    json_t *entry = json_pack("{s:s, s:f, s:o}", "kernel", k->choice->kernel, "measured", k->choice->measured,
-                              "expected", isfinite(k->choice->expected) ? json_real(k->choice->expected) : json_null());
+    json_t *entry = json_pack("{s:s, s:s, s:f, s:o}", "kernel", k->choice->kernel, "dtype",
+                              fv_dtype_name(k->choice->dtype), "measured", k->choice->measured, "expected",
+                              isfinite(k->choice->expected) ? json_real(k->choice->expected) : json_null());
     if (!json_is_object(json_object_get(devices, k->at.device)) &&
         json_object_set_new(devices, k->at.device, json_object()) != 0) {
         json_decref(entry);

@@ -142,6 +142,7 @@ static void time_rows(bench *b, const fv_candidates *candidates, const fv_operat
             continue;
         choice->measured = seconds;
         choice->expected = candidate->expected;
+        choice->dtype = candidate->kernel->dtype;
         strncpy(choice->kernel, candidate->kernel->name, sizeof choice->kernel - 1);
     }
 }

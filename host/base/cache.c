@@ -1,12 +1,12 @@
 #include "base/cache.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -77,14 +77,17 @@ json_t *fv_cache_read(const fv_cache *cache, bool *foreign) {
 
 /* ---- writing ---- */
 
-/* Waits for the other writers. -1 where that cannot be: then the last of two writers at the same moment wins. */
+/* Waits a second for the other writers. -1 where that was not enough, or cannot be: then the last of two writers at the same moment wins. */
+enum { MOST_TRIES = 100 };
+
 static int lock(const char *path) {
     char name[FV_CACHE_PATH_SIZE + 8];
     snprintf(name, sizeof name, "%s.lock", path);
     const int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const struct timespec pause = {.tv_nsec = 10000000};
     int failed = 0;
-    while (fd >= 0 && (failed = flock(fd, LOCK_EX)) != 0 && errno == EINTR)
-        continue;
+    for (int tries = 0; fd >= 0 && tries < MOST_TRIES && (failed = flock(fd, LOCK_EX | LOCK_NB)) != 0; ++tries)
+        nanosleep(&pause, NULL); /* whoever holds it for longer is stopped, or dead on another machine */
     if (fd >= 0 && failed) {
         close(fd);
         return -1;

@@ -59,7 +59,8 @@ static void put_kernel(subject *s, const fv_backend *backend, const fv_kernel *k
     fv_context *context = s->request->context;
     const char *refusal = fv_kernel_refusal(kernel, context, s->op, s->pass);
     const double expected = refusal ? NAN : fv_kernel_expected(kernel, context, s->op);
-    const bool measured = backend == context->backend && !strcmp(s->measured.kernel, kernel->name);
+    const bool measured =
+        backend == context->backend && s->measured.dtype == kernel->dtype && !strcmp(s->measured.kernel, kernel->name);
     if (s->request->format != FV_FORMAT_TABLE) {
         fv_table_text(s->table, s->text);
         fv_table_text(s->table, fv_pass_name(s->pass));

@@ -347,7 +347,7 @@ static void put_file(const char *text) {
 #define WITH(version, build, entry)                                                                                    \
     "{\"fovea selection\": " version ", \"build\": \"" build                                                           \
     "\", \"devices\": {\"made up on Card 1, 3 units; driver 7\": {\"relu elements=50 forward\": " entry "}}}"
-#define ENTRY "{\"kernel\": \"mute\", \"measured\": 0.25, \"expected\": 0.5}"
+#define ENTRY "{\"kernel\": \"mute\", \"dtype\": \"f32\", \"measured\": 0.25, \"expected\": 0.5}"
 
 static void ignores_what_it_does_not_understand(void **state) {
     (void)state;
@@ -365,11 +365,13 @@ static void ignores_what_it_does_not_understand(void **state) {
         {"{\"fovea selection\": 1, \"devices\": {}}", 0},
         {WITH("1", "BUILD", "[]"), 1},
         {WITH("1", "BUILD", "{\"measured\": 0.25, \"expected\": 0.5}"), 1},
-        {WITH("1", "BUILD", "{\"kernel\": \"mute\", \"expected\": 0.5}"), 1},
-        {WITH("1", "BUILD", "{\"kernel\": \"mute\", \"measured\": -1, \"expected\": 0.5}"), 1},
-        {WITH("1", "BUILD", "{\"kernel\": \"mute\", \"measured\": 0.25}"), 1},
+        {WITH("1", "BUILD", "{\"kernel\": \"mute\", \"dtype\": \"f32\", \"expected\": 0.5}"), 1},
+        {WITH("1", "BUILD", "{\"kernel\": \"mute\", \"measured\": 0.25, \"expected\": 0.5}"), 1},
+        {WITH("1", "BUILD", "{\"kernel\": \"mute\", \"dtype\": \"f32\", \"measured\": -1, \"expected\": 0.5}"), 1},
+        {WITH("1", "BUILD", "{\"kernel\": \"mute\", \"dtype\": \"f32\", \"measured\": 0.25}"), 1},
         {WITH("1", "BUILD",
-              "{\"kernel\": \"a name that is longer than any kernel of ours could ever have\", \"measured\": 0.25, "
+              "{\"kernel\": \"a name that is longer than any kernel of ours could ever have\", \"dtype\": \"f32\", "
+              "\"measured\": 0.25, "
               "\"expected\": 0.5}"),
          1},
     };
@@ -391,6 +393,9 @@ static void ignores_what_it_does_not_understand(void **state) {
     }
     put_file(WITH("1", "BUILD", ENTRY)); /* what the ones above damage */
     assert_string_equal(chosen(misjudged, false, 50), "mute");
+    /* A row of that name, but of another dtype: what there is is of f32. */
+    put_file(WITH("1", "BUILD", "{\"kernel\": \"mute\", \"dtype\": \"tf32\", \"measured\": 0.25, \"expected\": 0.5}"));
+    assert_string_equal(chosen(misjudged, false, 50), "hoped");
 }
 
 /* No beginning of a file is one. */
