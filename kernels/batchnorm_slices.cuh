@@ -128,16 +128,12 @@ struct moments {
     __device__ void add(const moments &other) {
         if (other.count == 0.0f)
             return;
-        if (count == 0.0f) { /* the square of a mean that is far away may be infinite, and 0 times that NaN */
-            *this = other;
-            return;
-        }
         const float total = count + other.count, share = other.count / total, weight = count * share;
         FV_UNROLL
         for (int i = 0; i < LANES; ++i) {
             const float apart = other.mean[i] - mean[i];
             mean[i] += apart * share;
-            squares[i] += other.squares[i] + apart * apart * weight;
+            squares[i] += other.squares[i] + apart * weight * apart; /* the square alone may be infinite */
         }
         count = total;
     }
