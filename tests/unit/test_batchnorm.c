@@ -81,6 +81,28 @@ static void one_pixel(void **state) {
     }
 }
 
+/* A mean whose square no f32 holds, of pixels that do not deviate from it. */
+static void far_mean(void **state) {
+    (void)state;
+    float x[4] = {0x1p65f, 0x1p65f, 0x1p65f, 0x1p65f}, w = 3, b = 2, y[4], saved_mean, saved_rstd;
+    for (int i = 0; i < context_count; ++i) {
+        float mean = 0, variance = 8;
+        host_arrays at = {[FV_X] = x,
+                          [FV_W] = &w,
+                          [FV_B] = &b,
+                          [FV_MEAN] = &mean,
+                          [FV_VARIANCE] = &variance,
+                          [FV_Y] = y,
+                          [FV_SAVED_MEAN] = &saved_mean,
+                          [FV_SAVED_RSTD] = &saved_rstd};
+        run(contexts[i], "batchnorm n=1 c=1 h=2 w=2 epsilon=0.25 momentum=0.5", FV_FORWARD, at);
+        expect(contexts[i], "y", y, (const double[]){2, 2, 2, 2}, 4);
+        expect(contexts[i], "saved_mean", &saved_mean, (const double[]){0x1p65}, 1);
+        expect(contexts[i], "saved_rstd", &saved_rstd, (const double[]){2}, 1);
+        expect(contexts[i], "variance", &variance, (const double[]){4}, 1);
+    }
+}
+
 /* ---- a large mean must not cancel the variance away */
 
 enum { PIXELS = 2000, CHANNELS = 3 };
@@ -246,8 +268,8 @@ static void differences(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(training),   cmocka_unit_test(inference),   cmocka_unit_test(one_pixel),
-        cmocka_unit_test(large_mean), cmocka_unit_test(differences),
+        cmocka_unit_test(training), cmocka_unit_test(inference),  cmocka_unit_test(one_pixel),
+        cmocka_unit_test(far_mean), cmocka_unit_test(large_mean), cmocka_unit_test(differences),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
